@@ -1,0 +1,200 @@
+//! `/api/v1/agents`.
+
+use std::sync::Arc;
+
+use agentidp_verify::feed::Kind;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+
+use super::create::{NewAgent, create, name_taken};
+use super::model::{Agent, Description, Status};
+use super::store;
+use crate::app::App;
+use crate::body::JsonBody;
+use crate::caller::Caller;
+use crate::change::Change;
+use crate::error::Failure;
+use crate::ids::AgentId;
+use crate::page::{Page, PageRequest};
+use crate::path::Id;
+use crate::revocations::Revocation;
+use crate::{resources, scope};
+
+/// The routes below `/api/v1`.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/agents", get(list).post(register))
+        .route(
+            "/agents/{agent_id}",
+            get(one).patch(change).delete(decommission),
+        )
+}
+
+async fn register(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Description>,
+) -> Result<(StatusCode, [(&'static str, String); 1], Json<Agent>), Failure> {
+    caller.may("agents:write")?;
+    body.check()?;
+    if body.status.is_some_and(|status| status != Status::Active) {
+        return Err(Failure::invalid("status", "is active for a new agent"));
+    }
+    let name = body
+        .name
+        .ok_or_else(|| Failure::invalid("name", "is required"))?;
+    let unsaid = NewAgent::named(&name);
+    let new = NewAgent {
+        agent_type: body.agent_type.unwrap_or(unsaid.agent_type),
+        version: body.version.unwrap_or(unsaid.version),
+        capabilities: body.capabilities.unwrap_or_default(),
+        owner: body.owner.unwrap_or_default(),
+        deployment_env: body.deployment_env.unwrap_or(unsaid.deployment_env),
+        scopes: body.scopes.unwrap_or_default(),
+        name,
+    };
+
+    let org_id = caller.org_id();
+    let mut change = app.change(caller.agent_id()).await?;
+    check_grant(&mut change, &caller, &new.scopes).await?;
+    let agent_id = create(&mut change, org_id, new).await?;
+    let agent = store::one(change.connection(), org_id, agent_id)
+        .await?
+        .ok_or(Failure::NotFound)?;
+    change.commit().await?;
+    let location = format!("/api/v1/agents/{agent_id}");
+    Ok((StatusCode::CREATED, [("location", location)], Json(agent)))
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    page: PageRequest,
+) -> Result<Json<Page<Agent>>, Failure> {
+    caller.may("agents:read")?;
+    let agents = store::list(&app.pool, caller.org_id(), page).await?;
+    Ok(Json(Page::of(agents, page, |agent| agent.agent_id.0)))
+}
+
+async fn one(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(agent_id): Id<AgentId>,
+) -> Result<Json<Agent>, Failure> {
+    caller.may("agents:read")?;
+    let agent = store::one(&app.pool, caller.org_id(), agent_id).await?;
+    agent.map(Json).ok_or(Failure::NotFound)
+}
+
+async fn change(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(agent_id): Id<AgentId>,
+    JsonBody(body): JsonBody<Description>,
+) -> Result<Json<Agent>, Failure> {
+    if body.only_stops() {
+        caller.may_even_when_spent("agents:write")?;
+    } else {
+        caller.may("agents:write")?;
+    }
+    body.check()?;
+    apply(&app, &caller, agent_id, body).await.map(Json)
+}
+
+async fn decommission(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(agent_id): Id<AgentId>,
+) -> Result<StatusCode, Failure> {
+    caller.may_even_when_spent("agents:write")?;
+    let stop = Description {
+        status: Some(Status::Decommissioned),
+        ..Description::default()
+    };
+    apply(&app, &caller, agent_id, stop).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn apply(
+    app: &App,
+    caller: &Caller,
+    agent_id: AgentId,
+    body: Description,
+) -> Result<Agent, Failure> {
+    let org_id = caller.org_id();
+    let mut change = app.change(caller.agent_id()).await?;
+    let before = store::lock(change.connection(), org_id, agent_id)
+        .await?
+        .ok_or(Failure::NotFound)?;
+    if before.status == Status::Decommissioned {
+        // To do again what is done changes nothing.
+        return if body.only_stops() && body.status == Some(Status::Decommissioned) {
+            Ok(before)
+        } else {
+            Err(Failure::Conflict(
+                "A decommissioned agent cannot be changed.".into(),
+            ))
+        };
+    }
+    if let Some(scopes) = &body.scopes {
+        let added: Vec<_> = scopes
+            .iter()
+            .filter(|scope| !before.scopes.contains(scope))
+            .cloned()
+            .collect();
+        check_grant(&mut change, caller, &added).await?;
+    }
+    let now = change.now();
+    store::update(change.connection(), org_id, agent_id, &body, now)
+        .await
+        .map_err(name_taken)?;
+    let after = store::one(change.connection(), org_id, agent_id)
+        .await?
+        .ok_or(Failure::NotFound)?;
+    if after.status != before.status {
+        let entry = Revocation::of(Kind::Agent, agent_id, org_id, now);
+        change.revoke(match after.status {
+            Status::Active => entry.lifted(),
+            Status::Suspended | Status::Decommissioned => entry,
+        });
+    }
+    let action = match (before.status, after.status) {
+        (_, Status::Decommissioned) => "agent.decommissioned",
+        (Status::Active, Status::Suspended) => "agent.suspended",
+        (Status::Suspended, Status::Active) => "agent.reactivated",
+        _ => "agent.changed",
+    };
+    let details = json!({ "before": before, "after": after });
+    change.record(org_id, action, agent_id, details).await?;
+    change.touch_agent(org_id, agent_id);
+    change.commit().await?;
+    Ok(after)
+}
+
+/// An administrator grants the scopes of its tenant's resources, and of the
+/// management scopes those that it holds itself.
+async fn check_grant(
+    change: &mut Change<'_>,
+    caller: &Caller,
+    scopes: &[String],
+) -> Result<(), Failure> {
+    if scopes.is_empty() {
+        return Ok(());
+    }
+    let defined = resources::defined_scopes(change.connection(), caller.org_id()).await?;
+    for granted in scopes {
+        if scope::is_management(granted) {
+            if !caller.holds(granted) {
+                let why = format!("You cannot grant {granted}, which you do not hold.");
+                return Err(Failure::Forbidden(why.into()));
+            }
+        } else if !defined.contains(granted) {
+            let why = format!("{granted:?} is not a scope of one of your resources");
+            return Err(Failure::invalid("scopes", why));
+        }
+    }
+    Ok(())
+}

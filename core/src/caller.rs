@@ -1,0 +1,167 @@
+//! Who is asking: extractors that only verification can build. A handler that
+//! takes a [`Caller`] has a token that was signed, is current, was not revoked,
+//! is the issuer's own audience's, and was counted.
+
+use std::sync::Arc;
+
+use agentidp_verify::gate::require_scopes;
+use agentidp_verify::token::bearer;
+use agentidp_verify::{Audience, Audiences, Expected, Presented, Rejected, Verified};
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+
+use crate::app::App;
+use crate::clock::Now;
+use crate::error::Failure;
+use crate::ids::{AgentId, OrgId};
+use crate::keys::AwsLc;
+use crate::limits::{self, LimitError, Refused};
+use crate::revocations::is_revoked;
+use crate::scope;
+use crate::tokens::Client;
+
+/// An authenticated caller of the core's API.
+#[derive(Debug)]
+pub struct Caller {
+    client: Arc<Client>,
+    token: Verified,
+    /// The limit that this call ran into, for whoever may not be stopped by it.
+    over: Option<Over>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Over {
+    Limit(Refused),
+    /// The counters could not be reached.
+    Unknown,
+}
+
+impl Caller {
+    /// The caller's agent.
+    pub fn agent_id(&self) -> AgentId {
+        self.client.agent_id
+    }
+
+    /// The caller's tenant.
+    pub fn org_id(&self) -> OrgId {
+        self.client.org_id
+    }
+
+    /// Whether the token has `scope` and the agent still holds it.
+    pub fn holds(&self, scope: &str) -> bool {
+        self.token.claims().allows(&[scope]) && self.client.scopes.iter().any(|held| held == scope)
+    }
+
+    /// Whether this is the operator.
+    pub fn is_operator(&self) -> bool {
+        self.holds(scope::OPERATOR)
+    }
+
+    /// Lets the caller do what `scope` is for.
+    ///
+    /// # Errors
+    /// 403 without the scope, 429 where a limit is spent, 503 where nobody knows.
+    pub fn may(&self, scope: &'static str) -> Result<(), Failure> {
+        self.may_even_when_spent(scope)?;
+        match self.over {
+            None => Ok(()),
+            Some(Over::Limit(refused)) => Err(refused.into()),
+            Some(Over::Unknown) => Err(Failure::Unavailable(
+                "The counters cannot be reached at the moment.",
+            )),
+        }
+    }
+
+    /// The same for what takes something out of service: a spent limit never
+    /// refuses a suspension, a revocation or a deletion.
+    ///
+    /// # Errors
+    /// 403 without the scope.
+    pub fn may_even_when_spent(&self, scope: &'static str) -> Result<(), Failure> {
+        require_scopes(&self.token, &[scope])?;
+        if self.holds(scope) {
+            return Ok(());
+        }
+        let needed = vec![scope.to_owned()];
+        Err(Rejected::InsufficientScope { needed }.into())
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let now = Now::read();
+        let token = verify(app, &parts.headers, now).await?;
+        let claims = token.claims();
+        if is_revoked(&app.pool, claims).await? {
+            return Err(Rejected::Revoked.into());
+        }
+        let agent_id = claims.sub.parse().map_err(|()| Rejected::Malformed)?;
+        let client = app
+            .clients
+            .find(&app.pool, agent_id, now)
+            .await?
+            .filter(|client| client.is_in_service() && client.org_id.to_string() == claims.org_id)
+            .ok_or(Rejected::Revoked)?;
+        let over = match limits::charge_call(app, &client, now).await {
+            Ok(_) => None,
+            Err(LimitError::Refused(refused)) => Some(Over::Limit(refused)),
+            Err(LimitError::Unknown(error)) => {
+                tracing::error!("Redis client error {error}");
+                Some(Over::Unknown)
+            }
+        };
+        Ok(Self {
+            client,
+            token,
+            over,
+        })
+    }
+}
+
+async fn verify(app: &App, headers: &HeaderMap, now: Now) -> Result<Verified, Rejected> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values
+        .next()
+        .map(|value| value.to_str().map_err(|_| Rejected::Malformed))
+        .transpose()?;
+    let token = bearer(value)?;
+    if values.next().is_some() {
+        return Err(Rejected::Malformed);
+    }
+    let presented = Presented::parse(token)?;
+    let key = presented.choose(&app.keys.published)?;
+    let issuer = app.config.issuer.as_str().to_owned();
+    let expected = Expected {
+        audiences: Audiences::These(vec![Audience {
+            identifier: issuer.clone(),
+            org_id: None,
+        }]),
+        issuer,
+    };
+    presented.verify(key, &expected, now.s(), &AwsLc).await
+}
+
+/// The operator: a caller with `tenants:write`.
+#[derive(Debug)]
+pub struct Operator(Caller);
+
+impl Operator {
+    /// The operator's agent.
+    pub fn agent_id(&self) -> AgentId {
+        self.0.agent_id()
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Operator {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        caller.may(scope::OPERATOR)?;
+        Ok(Self(caller))
+    }
+}

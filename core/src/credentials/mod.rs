@@ -1,0 +1,13 @@
+//! Client secrets: several for an agent, each with an end. A secret is shown
+//! once; what is kept is its SHA-256.
+
+mod api;
+mod issue;
+mod model;
+mod secret;
+mod store;
+
+pub use api::routes;
+pub use issue::{IssuedCredential, issue};
+pub use secret::{Secret, SecretDigest, SecretKind};
+pub(crate) use store::usable;

@@ -1,0 +1,63 @@
+//! What a credential is.
+
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::error::Failure;
+use crate::ids::{AgentId, CredentialId};
+
+/// How long a credential lives where nobody says, in days.
+pub(super) const DEFAULT_DAYS: i64 = 90;
+/// How long it may live at most, in days.
+const MOST_DAYS: i64 = 730;
+
+/// Where a credential is in its life.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Life {
+    /// It works until `expires_at`.
+    Active,
+    /// Its time has passed.
+    Expired,
+    /// It was revoked before.
+    Revoked {
+        /// When.
+        #[serde(rename = "revoked_at", with = "time::serde::rfc3339")]
+        at: OffsetDateTime,
+        /// By whom.
+        #[serde(rename = "revoked_by")]
+        by: AgentId,
+    },
+}
+
+/// A credential, as the API shows it: everything but the secret.
+#[derive(Debug, Clone, Serialize)]
+pub struct Credential {
+    /// Its id, which `grants` names in the tokens that were got with it.
+    pub credential_id: CredentialId,
+    /// Whose it is.
+    pub agent_id: AgentId,
+    /// Where it is in its life.
+    #[serde(flatten)]
+    pub life: Life,
+    /// Its end.
+    #[serde(with = "time::serde::rfc3339")]
+    pub expires_at: OffsetDateTime,
+    /// When it was made.
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// Checks the end that somebody asked for.
+pub(super) fn check_end(end: OffsetDateTime, now: OffsetDateTime) -> Result<(), Failure> {
+    if end <= now {
+        return Err(Failure::invalid("expires_at", "must be in the future"));
+    }
+    if end > now + time::Duration::days(MOST_DAYS) {
+        return Err(Failure::invalid(
+            "expires_at",
+            format!("must be within {MOST_DAYS} days"),
+        ));
+    }
+    Ok(())
+}

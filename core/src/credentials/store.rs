@@ -1,0 +1,172 @@
+//! The credentials' SQL. Every statement names the tenant.
+
+use sqlx::{PgConnection, PgExecutor};
+use time::OffsetDateTime;
+
+use super::issue::IssuedCredential;
+use super::model::{Credential, Life};
+use super::secret::SecretDigest;
+use crate::clock::Now;
+use crate::ids::{AgentId, CredentialId, OrgId};
+use crate::page::PageRequest;
+
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    org_id: OrgId,
+    issued: &IssuedCredential,
+) -> Result<(), sqlx::Error> {
+    let digest = issued.client_secret.digest();
+    sqlx::query!(
+        "INSERT INTO credentials (credential_id, agent_id, org_id, secret_sha256, expires_at, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        issued.credential_id.0,
+        issued.agent_id.0,
+        org_id.0,
+        &digest.bytes()[..],
+        issued.expires_at,
+        issued.created_at,
+    )
+    .execute(connection)
+    .await
+    .map(|_| ())
+}
+
+struct Row {
+    credential_id: CredentialId,
+    agent_id: AgentId,
+    expires_at: OffsetDateTime,
+    revoked_at: Option<OffsetDateTime>,
+    revoked_by: Option<AgentId>,
+    created_at: OffsetDateTime,
+}
+
+impl Row {
+    fn into_credential(self, now: Now) -> Credential {
+        let life = match (self.revoked_at, self.revoked_by) {
+            (Some(at), Some(by)) => Life::Revoked { at, by },
+            _ if self.expires_at <= now.timestamp() => Life::Expired,
+            _ => Life::Active,
+        };
+        Credential {
+            credential_id: self.credential_id,
+            agent_id: self.agent_id,
+            life,
+            expires_at: self.expires_at,
+            created_at: self.created_at,
+        }
+    }
+}
+
+pub(super) async fn one(
+    executor: impl PgExecutor<'_>,
+    org_id: OrgId,
+    agent_id: AgentId,
+    credential_id: CredentialId,
+    now: Now,
+) -> Result<Option<Credential>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT credential_id AS "credential_id: CredentialId", agent_id AS "agent_id: AgentId",
+                  expires_at, revoked_at, revoked_by AS "revoked_by: AgentId", created_at
+             FROM credentials
+            WHERE org_id = $1 AND agent_id = $2 AND credential_id = $3"#,
+        org_id.0,
+        agent_id.0,
+        credential_id.0,
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.map(|row| row.into_credential(now)))
+}
+
+pub(super) async fn list(
+    executor: impl PgExecutor<'_>,
+    org_id: OrgId,
+    agent_id: AgentId,
+    page: PageRequest,
+    now: Now,
+) -> Result<Vec<Credential>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"SELECT credential_id AS "credential_id: CredentialId", agent_id AS "agent_id: AgentId",
+                  expires_at, revoked_at, revoked_by AS "revoked_by: AgentId", created_at
+             FROM credentials
+            WHERE org_id = $1 AND agent_id = $2 AND credential_id > $3
+            ORDER BY credential_id
+            LIMIT $4"#,
+        org_id.0,
+        agent_id.0,
+        page.after,
+        page.fetch(),
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| row.into_credential(now))
+        .collect())
+}
+
+/// How many credentials of the agent work.
+pub(super) async fn count_active(
+    executor: impl PgExecutor<'_>,
+    agent_id: AgentId,
+    now: Now,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "n!" FROM credentials
+            WHERE agent_id = $1 AND revoked_at IS NULL AND expires_at > $2"#,
+        agent_id.0,
+        now.timestamp(),
+    )
+    .fetch_one(executor)
+    .await
+}
+
+pub(super) async fn revoke(
+    connection: &mut PgConnection,
+    org_id: OrgId,
+    agent_id: AgentId,
+    credential_id: CredentialId,
+    by: AgentId,
+    now: Now,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "UPDATE credentials SET revoked_at = $4, revoked_by = $5
+          WHERE org_id = $1 AND agent_id = $2 AND credential_id = $3 AND revoked_at IS NULL",
+        org_id.0,
+        agent_id.0,
+        credential_id.0,
+        now.timestamp(),
+        by.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// The agent's credentials that work at `now`: id, digest, and end in Unix seconds.
+pub(crate) async fn usable(
+    executor: impl PgExecutor<'_>,
+    agent_id: AgentId,
+    now: Now,
+) -> Result<Vec<(CredentialId, SecretDigest, u64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT credential_id AS "credential_id: CredentialId", secret_sha256, expires_at
+             FROM credentials
+            WHERE agent_id = $1 AND revoked_at IS NULL AND expires_at > $2"#,
+        agent_id.0,
+        now.timestamp(),
+    )
+    .fetch_all(executor)
+    .await?;
+    let usable = rows.into_iter().filter_map(|row| {
+        let digest = SecretDigest::stored(&row.secret_sha256)?;
+        Some((
+            row.credential_id,
+            digest,
+            row.expires_at.unix_timestamp().unsigned_abs(),
+        ))
+    });
+    Ok(usable.collect())
+}

@@ -1,0 +1,84 @@
+//! `GET /api/v1/edge/feed?after=<cursor>`: the revocations, for registered edges.
+
+use std::sync::Arc;
+
+use agentidp_verify::feed::Page;
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::HeaderName;
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
+use axum::http::request::Parts;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+
+use super::{is_registered, store};
+use crate::app::App;
+use crate::clock::Now;
+use crate::error::{Failure, OAuthError};
+use crate::revocations;
+use crate::tokens::read_basic;
+
+/// How many entries one answer has at most.
+const LONGEST_PAGE: i64 = 1_000;
+
+/// The routes below `/api/v1`.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().route("/edge/feed", get(feed))
+}
+
+/// A registered edge.
+struct Edge;
+
+impl FromRequestParts<Arc<App>> for Edge {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
+        let refused = || {
+            let why = "Only a registered edge may read the feed.";
+            Failure::OAuth(OAuthError::InvalidClient { basic: true }, why.into())
+        };
+        let header = parts
+            .headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok());
+        let (edge_id, secret) = header.and_then(read_basic).ok_or_else(refused)?;
+        let mut connection = app.pool.acquire().await?;
+        if is_registered(&mut connection, &edge_id, &secret).await? {
+            Ok(Self)
+        } else {
+            Err(refused())
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+async fn feed(
+    State(app): State<Arc<App>>,
+    _: Edge,
+    after: Result<Query<After>, axum::extract::rejection::QueryRejection>,
+) -> Result<([(HeaderName, &'static str); 1], Json<Page>), Failure> {
+    let Query(After { after }) =
+        after.map_err(|error| Failure::Unreadable(error.body_text().into()))?;
+    let now = Now::read();
+    // The head before the entries: whatever has a number up to it is visible.
+    let head = store::head(&app.pool).await?;
+    // A cursor from ahead is from before the database was restored: begin anew.
+    let after = if after > head { 0 } else { after };
+    let numbered = revocations::after(&app.pool, after, LONGEST_PAGE, now).await?;
+    let more = numbered.len() as i64 == LONGEST_PAGE;
+    let last = numbered.last().map_or(after, |(seq, _)| *seq);
+    let page = Page {
+        cursor: if more { last } else { last.max(head) },
+        more,
+        now_ms: now.ms(),
+        window_ms: app.config.rate_limit_window_ms,
+        entries: numbered.into_iter().map(|(_, entry)| entry).collect(),
+    };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(page)))
+}

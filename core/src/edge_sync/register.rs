@@ -1,0 +1,70 @@
+//! Registers a place of the edge.
+
+use serde_json::json;
+
+use super::store;
+use crate::change::Change;
+use crate::credentials::{Secret, SecretKind};
+use crate::error::{Failure, breaks_constraint};
+use crate::ids::{EdgeId, OrgId};
+
+/// A new place, with the only look at its secret.
+#[derive(Debug)]
+pub struct RegisteredEdge {
+    /// The user name at the feed.
+    pub edge_id: EdgeId,
+    /// The password there.
+    pub secret: Secret,
+}
+
+/// Registers `place`: a Durable Object namespace, by the name that the operator
+/// gives it.
+///
+/// # Errors
+/// 409 where there is one of this name; 404 before `agentidp bootstrap`.
+pub async fn register(change: &mut Change<'_>, place: &str) -> Result<RegisteredEdge, Failure> {
+    crate::text::check("place", place, 1, 64)?;
+    let platform: OrgId = store::platform(change.connection())
+        .await?
+        .ok_or(Failure::NotFound)?;
+    let edge = RegisteredEdge {
+        edge_id: EdgeId::new(change.now(), &mut rand::rng()),
+        secret: Secret::generate(SecretKind::Edge, &mut rand::rng()),
+    };
+    let now = change.now();
+    store::insert(change.connection(), &edge, place, now)
+        .await
+        .map_err(|error| {
+            if breaks_constraint(&error, "edges_place_unique") {
+                Failure::Conflict("There is an edge at this place already.".into())
+            } else {
+                error.into()
+            }
+        })?;
+    change
+        .record(
+            platform,
+            "edge.registered",
+            edge.edge_id,
+            json!({ "place": place }),
+        )
+        .await?;
+    Ok(edge)
+}
+
+/// Whether `edge_id` and `secret` are a registered edge's.
+///
+/// # Errors
+/// The database's.
+pub async fn is_registered(
+    connection: &mut sqlx::PgConnection,
+    edge_id: &str,
+    secret: &str,
+) -> Result<bool, sqlx::Error> {
+    let (Ok(edge_id), Some(secret)) = (edge_id.parse(), Secret::read(SecretKind::Edge, secret))
+    else {
+        return Ok(false);
+    };
+    let stored = store::digest(connection, edge_id).await?;
+    Ok(stored.is_some_and(|stored| stored.matches(&secret.digest())))
+}

@@ -1,0 +1,96 @@
+//! The hot store in this process: for `agentidp dev` and for one replica whose
+//! counters may end with it.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::clock::Now;
+use crate::hot::{HotError, HotStore, Tick};
+
+/// How many operations pass between two sweeps of what has expired.
+const SWEEP_EVERY: u32 = 4_096;
+
+/// Keys in a map, forgotten when they expire.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    entries: HashMap<String, Entry>,
+    since_sweep: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    value: u64,
+    expires_ms: u64,
+}
+
+impl MemoryStore {
+    /// The map, without what has expired among `keys`' neighbours now and then.
+    fn lock(&self, now: Now) -> MutexGuard<'_, Inner> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.since_sweep += 1;
+        if inner.since_sweep >= SWEEP_EVERY {
+            inner.since_sweep = 0;
+            inner.entries.retain(|_, entry| entry.expires_ms > now.ms());
+        }
+        inner
+    }
+}
+
+impl Inner {
+    fn live(&mut self, key: &str, now: Now) -> Option<&mut Entry> {
+        self.entries
+            .get_mut(key)
+            .filter(|entry| entry.expires_ms > now.ms())
+    }
+}
+
+#[async_trait]
+impl HotStore for MemoryStore {
+    async fn count(&self, ticks: &[Tick], now: Now) -> Result<Vec<u64>, HotError> {
+        let mut inner = self.lock(now);
+        let counted = ticks.iter().map(|tick| {
+            if let Some(entry) = inner.live(&tick.key, now) {
+                entry.value += 1;
+                entry.expires_ms = tick.expires_ms;
+                return entry.value;
+            }
+            let entry = Entry {
+                value: 1,
+                expires_ms: tick.expires_ms,
+            };
+            inner.entries.insert(tick.key.clone(), entry);
+            1
+        });
+        Ok(counted.collect())
+    }
+
+    async fn take_back(&self, keys: &[String], now: Now) -> Result<(), HotError> {
+        let mut inner = self.lock(now);
+        for key in keys {
+            if let Some(entry) = inner.live(key, now) {
+                entry.value = entry.value.saturating_sub(1);
+            }
+        }
+        Ok(())
+    }
+
+    async fn mark(&self, key: &str, expires_ms: u64, now: Now) -> Result<(), HotError> {
+        let entry = Entry {
+            value: 1,
+            expires_ms,
+        };
+        self.lock(now).entries.insert(key.to_owned(), entry);
+        Ok(())
+    }
+
+    async fn exists(&self, key: &str, now: Now) -> Result<bool, HotError> {
+        Ok(self.lock(now).live(key, now).is_some())
+    }
+}

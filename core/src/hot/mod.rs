@@ -1,0 +1,57 @@
+//! The hot store: counters and marks that expire, under the contract's keys.
+//! Production has two, Redis and this process's memory; one suite holds both to
+//! the same behaviour. Every operation touches one key, so that a cluster works.
+
+mod memory;
+mod redis;
+#[cfg(test)]
+mod suite;
+
+use async_trait::async_trait;
+
+pub use memory::MemoryStore;
+pub use redis::RedisStore;
+
+use crate::clock::Now;
+use crate::config::HotUrl;
+
+/// One use to be counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tick {
+    /// The counter.
+    pub key: String,
+    /// When the counter is forgotten, Unix milliseconds.
+    pub expires_ms: u64,
+}
+
+/// The store cannot be reached; the cause is the store's own.
+pub type HotError = ::redis::RedisError;
+
+/// What the core asks of a store. Values of counters are plain integers.
+#[async_trait]
+pub trait HotStore: Send + Sync + std::fmt::Debug {
+    /// Counts one use on each counter, in one round trip, and answers with what
+    /// each has come to.
+    async fn count(&self, ticks: &[Tick], now: Now) -> Result<Vec<u64>, HotError>;
+
+    /// Takes one use back from each counter that is still there. Never makes a
+    /// key, never goes below zero.
+    async fn take_back(&self, keys: &[String], now: Now) -> Result<(), HotError>;
+
+    /// Sets a mark until `expires_ms` (Unix milliseconds).
+    async fn mark(&self, key: &str, expires_ms: u64, now: Now) -> Result<(), HotError>;
+
+    /// Whether there is such a key.
+    async fn exists(&self, key: &str, now: Now) -> Result<bool, HotError>;
+}
+
+/// Connects to the store that the settings name.
+///
+/// # Errors
+/// Redis cannot be reached.
+pub async fn connect(url: &HotUrl) -> Result<Box<dyn HotStore>, HotError> {
+    Ok(match url {
+        HotUrl::Redis(url) => Box::new(RedisStore::connect(url).await?),
+        HotUrl::Memory => Box::new(MemoryStore::default()),
+    })
+}

@@ -1,0 +1,110 @@
+//! One suite for both stores. Redis is the real one that `REDIS_URL` names, as
+//! `make test` sets it.
+
+use super::*;
+
+/// A key that no other run uses.
+fn key(name: &str) -> String {
+    format!("suite:{name}:{}", rand::random::<u64>())
+}
+
+async fn both(check: impl AsyncFn(&dyn HotStore)) {
+    let url =
+        std::env::var("REDIS_URL").expect("REDIS_URL: `make test` starts a Redis and sets it");
+    check(&MemoryStore::default()).await;
+    check(&RedisStore::connect(&url).await.unwrap()).await;
+}
+
+fn in_a_minute(key: &str, now: Now) -> Tick {
+    Tick {
+        key: key.to_owned(),
+        expires_ms: now.ms() + 60_000,
+    }
+}
+
+#[tokio::test]
+async fn each_use_is_counted_once_on_each_counter() {
+    both(async |store| {
+        let now = Now::read();
+        let (a, b) = (in_a_minute(&key("a"), now), in_a_minute(&key("b"), now));
+        let count = |ticks: Vec<Tick>| async move { store.count(&ticks, now).await.unwrap() };
+        assert_eq!(count(vec![a.clone(), b.clone()]).await, [1, 1]);
+        assert_eq!(count(vec![b.clone()]).await, [2]);
+        assert_eq!(count(vec![b, a]).await, [3, 2]);
+        assert_eq!(count(vec![]).await, [0_u64; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn taking_back_never_makes_a_key_and_never_goes_below_zero() {
+    both(async |store| {
+        let now = Now::read();
+        let (used, unused) = (key("used"), key("unused"));
+        store
+            .take_back(std::slice::from_ref(&unused), now)
+            .await
+            .unwrap();
+        assert!(!store.exists(&unused, now).await.unwrap());
+
+        store.count(&[in_a_minute(&used, now)], now).await.unwrap();
+        for _ in 0..3 {
+            store
+                .take_back(std::slice::from_ref(&used), now)
+                .await
+                .unwrap();
+        }
+        assert_eq!(
+            store.count(&[in_a_minute(&used, now)], now).await.unwrap(),
+            [1]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn counters_and_marks_are_forgotten_when_they_expire() {
+    both(async |store| {
+        let start = Now::read();
+        let (counter, mark) = (key("counter"), key("mark"));
+        let soon = start.ms() + 80;
+        let tick = Tick {
+            key: counter.clone(),
+            expires_ms: soon,
+        };
+        store.count(&[tick], start).await.unwrap();
+        store.mark(&mark, soon, start).await.unwrap();
+        assert!(store.exists(&mark, start).await.unwrap());
+
+        while Now::read().ms() <= soon + 20 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        let now = Now::read();
+        assert!(!store.exists(&mark, now).await.unwrap());
+        assert_eq!(
+            store
+                .count(&[in_a_minute(&counter, now)], now)
+                .await
+                .unwrap(),
+            [1]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn concurrent_uses_are_all_counted() {
+    both(async |store| {
+        let now = Now::read();
+        let tick = in_a_minute(&key("many"), now);
+        let uses = (0..100).map(|_| store.count(std::slice::from_ref(&tick), now));
+        let mut counted: Vec<u64> = futures_util::future::join_all(uses)
+            .await
+            .into_iter()
+            .map(|counts| counts.unwrap()[0])
+            .collect();
+        counted.sort_unstable();
+        assert_eq!(counted, (1..=100).collect::<Vec<u64>>());
+    })
+    .await;
+}

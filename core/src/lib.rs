@@ -1,0 +1,44 @@
+//! The authority: holds Postgres, the hot counters and the signing keys, and
+//! issues tokens. Calls go one way: `tenants ← agents ← credentials ← tokens`;
+//! `keys`, `resources`, `policy`, `limits` ← `tokens`; `audit` ← any.
+
+// What a request passes on its way.
+mod access_log;
+pub mod app;
+mod body;
+mod caller;
+mod error;
+mod health;
+mod listen;
+mod page;
+mod path;
+pub mod routes;
+mod text;
+
+// What the service knows.
+pub mod agents;
+pub mod audit;
+pub mod change;
+pub mod credentials;
+pub mod edge_sync;
+pub mod follow;
+pub mod hot;
+pub mod keys;
+pub mod limits;
+pub mod policy;
+pub mod resources;
+pub mod revocations;
+mod scope;
+pub mod tenants;
+pub mod tokens;
+
+// How it is run.
+pub mod clock;
+pub mod config;
+pub mod dev;
+pub mod ids;
+pub mod migrate;
+pub mod serve;
+pub mod telemetry;
+
+pub use error::Failure;

@@ -1,0 +1,83 @@
+//! The listener: bounded connections, bounded heads, and a stop that drops
+//! nothing that is in flight.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
+
+/// How many connections are open at a time; the next one waits.
+const MOST_CONNECTIONS: usize = 12_000;
+/// How long a head may take to arrive. It is also how long an idle connection
+/// is kept.
+const HEAD_PATIENCE: Duration = Duration::from_secs(30);
+/// The largest head, in bytes; a larger one is answered with 431.
+const LARGEST_HEAD: usize = 64 * 1024;
+/// How long a stop waits for what is in flight.
+const STOP_PATIENCE: Duration = Duration::from_secs(8);
+
+/// Serves `router` on `listener` until `stop` is done, then finishes what is in
+/// flight.
+pub async fn listen(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+    let connections = GracefulShutdown::new();
+    let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut stop => break,
+            accepted = accept(&listener, &free) => accepted,
+        };
+        let Some((stream, peer, permit)) = accepted else {
+            continue;
+        };
+        let service = router.clone();
+        let service =
+            hyper::service::service_fn(move |mut request: Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(peer);
+                service.clone().oneshot(request)
+            });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_PATIENCE)
+            .max_buf_size(LARGEST_HEAD)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = connections.watch(connection);
+        tokio::spawn(async move {
+            // A client that breaks off is no event.
+            let _ = connection.await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    // Whoever is still talking after that is cut off.
+    let _ = tokio::time::timeout(STOP_PATIENCE, connections.shutdown()).await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    free: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(free).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => {
+            // Small answers go out at once.
+            let _ = stream.set_nodelay(true);
+            Some((stream, peer, permit))
+        }
+        Err(error) => {
+            // Out of file descriptors, most likely: others may end meanwhile.
+            tracing::error!("cannot accept a connection: {error}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}

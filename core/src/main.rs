@@ -1,0 +1,171 @@
+//! The command line: `serve`, `dev`, `migrate`, `bootstrap`, `keys`, `edge`.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to its user"
+)]
+
+use std::process::ExitCode;
+
+use agentidp_core::change::Change;
+use agentidp_core::clock::Now;
+use agentidp_core::config::{AppEnv, Config, ConfigError, DatabaseUrl};
+use agentidp_core::serve::{Service, connect_database, signalled};
+use agentidp_core::tenants::{Bootstrapped, bootstrap};
+use agentidp_core::{dev, edge_sync, keys, migrate, telemetry};
+use agentidp_verify::Algorithm;
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// The identity provider for AI agents.
+#[derive(Debug, Parser)]
+#[command(name = "agentidp", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve, with the settings of the environment.
+    Serve,
+    /// Start everything on this machine: a private Postgres, the core, the edge, an origin.
+    Dev(dev::Options),
+    /// Apply the migrations to DATABASE_URL.
+    Migrate,
+    /// Make the first operator and print its credential, once.
+    Bootstrap,
+    /// Signing keys.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Places of the edge.
+    #[command(subcommand)]
+    Edge(Edge),
+}
+
+#[derive(Debug, Subcommand)]
+enum Keys {
+    /// Print a new pair as JWT_PRIVATE_KEY and JWT_PUBLIC_KEY, for an env file.
+    Generate {
+        /// The signature algorithm.
+        #[arg(long, value_enum, default_value_t = KeyAlgorithm::EdDSA)]
+        alg: KeyAlgorithm,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Edge {
+    /// Register a place and print its credential, once.
+    Register {
+        /// The operator's name for it.
+        place: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum KeyAlgorithm {
+    /// Ed25519
+    #[value(name = "EdDSA")]
+    EdDSA,
+    /// ECDSA on P-256
+    #[value(name = "ES256")]
+    ES256,
+    /// RSA with 2,048 bits
+    #[value(name = "RS256")]
+    RS256,
+}
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let command = Arguments::parse().command;
+    let failed_to = match &command {
+        Command::Serve => "Failed to start server: Error",
+        Command::Dev(_) => "Failed to start",
+        Command::Migrate => "Migration failed: Error",
+        Command::Bootstrap => "Bootstrap failed: Error",
+        Command::Keys(_) => "No key was made: Error",
+        Command::Edge(_) => "No edge was registered: Error",
+    };
+    // Here and not in a spawned task: what `dev` spawns ends with this thread.
+    let outcome = match command {
+        Command::Serve => serve().await,
+        Command::Dev(options) => dev::run(options).await.map_err(Into::into),
+        Command::Migrate => run_migrate().await,
+        Command::Bootstrap => run_bootstrap().await,
+        Command::Keys(Keys::Generate { alg }) => generate(alg),
+        Command::Edge(Edge::Register { place }) => register(&place).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{failed_to}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> Outcome {
+    let config = Config::from_env()?;
+    telemetry::start(config.app_env);
+    let stop = signalled()?;
+    Service::start(config).await?.run(stop).await;
+    Ok(())
+}
+
+/// The database alone, for the commands that need no more.
+async fn database() -> Result<sqlx::PgPool, Box<dyn std::error::Error>> {
+    let url = std::env::var("DATABASE_URL")
+        .ok()
+        .filter(|url| !url.is_empty());
+    let url = url.ok_or(ConfigError::Missing("DATABASE_URL"))?;
+    Ok(connect_database(&DatabaseUrl::from(url), 2).await?)
+}
+
+async fn run_migrate() -> Outcome {
+    telemetry::start(AppEnv::Development);
+    migrate::migrate(&database().await?, Now::read()).await?;
+    println!("The database is up to date.");
+    Ok(())
+}
+
+async fn run_bootstrap() -> Outcome {
+    let change = Change::begin(&database().await?, None, None, Now::read()).await?;
+    match bootstrap(change).await? {
+        Bootstrapped::AlreadyThere => Err("there is an operator already".into()),
+        Bootstrapped::Made(made) => {
+            println!(
+                "AGENTIDP_OPERATOR_CLIENT_ID={}",
+                made.administrator.client_id
+            );
+            println!(
+                "AGENTIDP_OPERATOR_CLIENT_SECRET={}",
+                made.administrator.client_secret.reveal()
+            );
+            eprintln!("This is the only time that the secret is shown.");
+            Ok(())
+        }
+    }
+}
+
+fn generate(alg: KeyAlgorithm) -> Outcome {
+    let pair = keys::generate(match alg {
+        KeyAlgorithm::EdDSA => Algorithm::EdDSA,
+        KeyAlgorithm::ES256 => Algorithm::ES256,
+        KeyAlgorithm::RS256 => Algorithm::RS256,
+    })?;
+    let line = |pem: &str| pem.trim_end().replace("\r\n", "\n").replace('\n', "\\n");
+    println!("JWT_PRIVATE_KEY=\"{}\"", line(&pair.private));
+    println!("JWT_PUBLIC_KEY=\"{}\"", line(&pair.public));
+    Ok(())
+}
+
+async fn register(place: &str) -> Outcome {
+    let mut change = Change::begin(&database().await?, None, None, Now::read()).await?;
+    let edge = edge_sync::register(&mut change, place).await?;
+    change.commit().await?;
+    println!("EDGE_ID={}", edge.edge_id);
+    println!("EDGE_SECRET={}", edge.secret.reveal());
+    eprintln!("This is the only time that the secret is shown.");
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! `/api/v1/resources`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::model::{NewResource, Resource, check_identifier, check_scopes};
+use super::store;
+use crate::app::App;
+use crate::body::JsonBody;
+use crate::caller::Caller;
+use crate::error::{Failure, breaks_constraint};
+use crate::ids::ResourceId;
+use crate::page::{Page, PageRequest};
+use crate::path::Id;
+use crate::text;
+
+/// How many resources a tenant may have.
+const MOST_RESOURCES: i64 = 100;
+
+/// The routes below `/api/v1`.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/resources", get(list).post(make))
+        .route(
+            "/resources/{resource_id}",
+            get(one).patch(change).delete(remove),
+        )
+}
+
+async fn make(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    JsonBody(body): JsonBody<NewResource>,
+) -> Result<(StatusCode, [(&'static str, String); 1], Json<Resource>), Failure> {
+    caller.may("resources:write")?;
+    check_identifier(&body.identifier, app.config.issuer.as_str())?;
+    check_scopes(&body.scopes)?;
+    body.name
+        .as_deref()
+        .map_or(Ok(()), |name| text::check("name", name, 1, 200))?;
+
+    let org_id = caller.org_id();
+    let mut change = app.change(caller.agent_id()).await?;
+    store::lock_tenant(change.connection(), org_id).await?;
+    if store::count(change.connection(), org_id).await? >= MOST_RESOURCES {
+        return Err(Failure::Conflict(
+            format!("A tenant has at most {MOST_RESOURCES} resources.").into(),
+        ));
+    }
+    let now = change.now();
+    let resource_id = ResourceId::new(now, &mut rand::rng());
+    store::insert(change.connection(), org_id, resource_id, &body, now)
+        .await
+        .map_err(|error| {
+            if breaks_constraint(&error, "resources_identifier_unique") {
+                Failure::Conflict("There is a resource with this identifier already.".into())
+            } else {
+                error.into()
+            }
+        })?;
+    if body.default {
+        store::set_default(change.connection(), org_id, resource_id).await?;
+    }
+    let made = store::one(change.connection(), org_id, resource_id)
+        .await?
+        .ok_or(Failure::NotFound)?;
+    change
+        .record(org_id, "resource.created", resource_id, json!(&made))
+        .await?;
+    change.touch_tenant(org_id);
+    change.commit().await?;
+    let location = format!("/api/v1/resources/{resource_id}");
+    Ok((StatusCode::CREATED, [("location", location)], Json(made)))
+}
+
+async fn list(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    page: PageRequest,
+) -> Result<Json<Page<Resource>>, Failure> {
+    caller.may("resources:read")?;
+    let resources = store::list(&app.pool, caller.org_id(), page).await?;
+    Ok(Json(Page::of(resources, page, |resource| {
+        resource.resource_id.0
+    })))
+}
+
+async fn one(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(resource_id): Id<ResourceId>,
+) -> Result<Json<Resource>, Failure> {
+    caller.may("resources:read")?;
+    let resource = store::one(&app.pool, caller.org_id(), resource_id).await?;
+    resource.map(Json).ok_or(Failure::NotFound)
+}
+
+/// What of a resource can be changed; its identifier cannot, since tokens and
+/// edges name it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeResource {
+    name: Option<String>,
+    scopes: Option<Vec<String>>,
+    default: Option<bool>,
+}
+
+async fn change(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(resource_id): Id<ResourceId>,
+    JsonBody(body): JsonBody<ChangeResource>,
+) -> Result<Json<Resource>, Failure> {
+    caller.may("resources:write")?;
+    body.name
+        .as_deref()
+        .map_or(Ok(()), |name| text::check("name", name, 1, 200))?;
+    body.scopes.as_deref().map_or(Ok(()), check_scopes)?;
+
+    let org_id = caller.org_id();
+    let mut change = app.change(caller.agent_id()).await?;
+    store::lock_tenant(change.connection(), org_id).await?;
+    let before = store::one(change.connection(), org_id, resource_id)
+        .await?
+        .ok_or(Failure::NotFound)?;
+    if body.default == Some(false) && before.default {
+        let why = "A tenant has one default: make another resource the default instead.";
+        return Err(Failure::Conflict(why.into()));
+    }
+    let now = change.now();
+    let (name, scopes) = (body.name.as_deref(), body.scopes.as_deref());
+    store::update(change.connection(), org_id, resource_id, name, scopes, now).await?;
+    if body.default == Some(true) {
+        store::set_default(change.connection(), org_id, resource_id).await?;
+    }
+    let after = store::one(change.connection(), org_id, resource_id)
+        .await?
+        .ok_or(Failure::NotFound)?;
+    let details = json!({ "before": before, "after": after });
+    change
+        .record(org_id, "resource.changed", resource_id, details)
+        .await?;
+    change.touch_tenant(org_id);
+    change.commit().await?;
+    Ok(Json(after))
+}
+
+async fn remove(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(resource_id): Id<ResourceId>,
+) -> Result<StatusCode, Failure> {
+    caller.may_even_when_spent("resources:write")?;
+    let org_id = caller.org_id();
+    let mut change = app.change(caller.agent_id()).await?;
+    store::lock_tenant(change.connection(), org_id).await?;
+    let before = store::one(change.connection(), org_id, resource_id)
+        .await?
+        .ok_or(Failure::NotFound)?;
+    if before.default && store::count(change.connection(), org_id).await? > 1 {
+        let why = "This is the default: make another resource the default first.";
+        return Err(Failure::Conflict(why.into()));
+    }
+    store::delete(change.connection(), org_id, resource_id).await?;
+    change
+        .record(org_id, "resource.deleted", resource_id, json!(&before))
+        .await?;
+    change.touch_tenant(org_id);
+    change.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

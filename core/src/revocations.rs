@@ -1,0 +1,151 @@
+//! What kills tokens before their time: entries for a token, a credential, an
+//! agent or a tenant. The table is the truth; `revoked:<jti>` in the hot store
+//! and the edges' feed derive from its rows.
+
+use agentidp_verify::Claims;
+use agentidp_verify::claims::LONGEST_LIFE_S;
+use agentidp_verify::feed::{Entry, Kind};
+use sqlx::{PgConnection, PgPool};
+
+use crate::clock::{Now, from_unix_s};
+use crate::ids::OrgId;
+
+/// An entry to be made or lifted.
+#[derive(Debug, Clone)]
+pub struct Revocation {
+    pub(crate) kind: Kind,
+    pub(crate) id: String,
+    pub(crate) org_id: OrgId,
+    pub(crate) lifted: bool,
+    /// Unix seconds.
+    pub(crate) expires_at: u64,
+}
+
+impl Revocation {
+    /// Kills every token that falls under `id` from now on. Tokens that live
+    /// past the entry's end do not exist: a life is at most a day.
+    pub fn of(kind: Kind, id: impl ToString, org_id: OrgId, now: Now) -> Self {
+        Self {
+            kind,
+            id: id.to_string(),
+            org_id,
+            lifted: false,
+            expires_at: now.s() + LONGEST_LIFE_S,
+        }
+    }
+
+    /// Kills one token, which dies by itself at `exp` (Unix seconds).
+    pub fn of_token(jti: &str, org_id: OrgId, exp: u64) -> Self {
+        Self {
+            kind: Kind::Token,
+            id: jti.to_owned(),
+            org_id,
+            lifted: false,
+            expires_at: exp,
+        }
+    }
+
+    /// Lets tokens that are issued from now on live.
+    pub fn lifted(self) -> Self {
+        Self {
+            lifted: true,
+            ..self
+        }
+    }
+}
+
+const fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Token => "token",
+        Kind::Grant => "grant",
+        Kind::Agent => "agent",
+        Kind::Tenant => "tenant",
+    }
+}
+
+fn kind(word: &str) -> Option<Kind> {
+    [Kind::Token, Kind::Grant, Kind::Agent, Kind::Tenant]
+        .into_iter()
+        .find(|kind| self::word(*kind) == word)
+}
+
+/// Makes or lifts an entry, under the number `seq`.
+pub(crate) async fn put(
+    connection: &mut PgConnection,
+    revocation: &Revocation,
+    seq: i64,
+    now: Now,
+) -> Result<(), sqlx::Error> {
+    // To the second, as `iat` is.
+    let lifted_at = revocation.lifted.then(|| from_unix_s(now.s()));
+    sqlx::query!(
+        "INSERT INTO revocations (kind, id, org_id, seq, revoked_at, lifted_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (kind, id) DO UPDATE
+            SET seq = excluded.seq, lifted_at = excluded.lifted_at, expires_at = excluded.expires_at",
+        word(revocation.kind),
+        revocation.id,
+        revocation.org_id.0,
+        seq,
+        now.timestamp(),
+        lifted_at,
+        from_unix_s(revocation.expires_at),
+    )
+    .execute(connection)
+    .await
+    .map(|_| ())
+}
+
+/// Whether an entry kills a token with these claims. The rule is
+/// [`agentidp_verify::revocations::falls_under`].
+pub(crate) async fn is_revoked(pool: &PgPool, claims: &Claims) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM revocations
+                WHERE ((kind = 'token' AND id = $1)
+                    OR (kind = 'grant' AND id = ANY ($2))
+                    OR (kind = 'agent' AND id IN ($3, $4))
+                    OR (kind = 'tenant' AND id = $5))
+                  AND (lifted_at IS NULL OR lifted_at >= $6)) AS "revoked!""#,
+        claims.jti,
+        &claims.agentidp.grants,
+        claims.sub,
+        claims.client_id,
+        claims.org_id,
+        from_unix_s(claims.iat),
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// The entries after `after` that still matter, in their order, and the number
+/// of the last.
+pub(crate) async fn after(
+    pool: &PgPool,
+    after: u64,
+    limit: i64,
+    now: Now,
+) -> Result<Vec<(u64, Entry)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT seq, kind, id, lifted_at, expires_at
+           FROM revocations
+          WHERE seq > $1 AND expires_at > $2
+          ORDER BY seq
+          LIMIT $3",
+        i64::try_from(after).unwrap_or(i64::MAX),
+        now.timestamp(),
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    let entries = rows.into_iter().filter_map(|row| {
+        let entry = Entry {
+            kind: kind(&row.kind)?,
+            id: row.id,
+            lifted_at: row.lifted_at.map(|at| at.unix_timestamp().unsigned_abs()),
+            expires_at: row.expires_at.unix_timestamp().unsigned_abs(),
+        };
+        Some((row.seq.unsigned_abs(), entry))
+    });
+    Ok(entries.collect())
+}

@@ -1,0 +1,119 @@
+//! Scopes: literal words `noun:read` or `noun:write`, and the management scopes,
+//! which no resource may define.
+
+/// What administrators may hold and grant.
+pub const MANAGEMENT: &[&str] = &[
+    "agents:read",
+    "agents:write",
+    "audit:read",
+    "credentials:read",
+    "credentials:write",
+    "resources:read",
+    "resources:write",
+    "tenants:read",
+    "tokens:introspect",
+];
+
+/// What the operator alone holds, beside [`MANAGEMENT`].
+pub const OPERATOR: &str = "tenants:write";
+
+/// The nouns of this service, now and to come.
+const RESERVED_NOUNS: &[&str] = &[
+    "agents",
+    "analytics",
+    "audit",
+    "compliance",
+    "credentials",
+    "delegations",
+    "edges",
+    "federation",
+    "keys",
+    "policies",
+    "resources",
+    "tenants",
+    "tokens",
+    "webhooks",
+];
+
+/// The longest scope, in bytes.
+const LONGEST: usize = 64;
+
+/// Whether `scope` is one of this service's own.
+pub fn is_management(scope: &str) -> bool {
+    scope == OPERATOR || MANAGEMENT.contains(&scope)
+}
+
+/// Whether a resource may define `scope`.
+///
+/// # Errors
+/// Why not.
+pub fn for_resource(scope: &str) -> Result<(), &'static str> {
+    let form = "must be noun:read or noun:write, the noun of a-z, 0-9, - and _";
+    let (noun, verb) = scope.split_once(':').ok_or(form)?;
+    let letters = noun
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+    let starts = noun.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
+    if scope.len() > LONGEST || !letters || !starts || !matches!(verb, "read" | "write") {
+        return Err(form);
+    }
+    if RESERVED_NOUNS.contains(&noun) {
+        return Err("is reserved for the identity provider itself");
+    }
+    Ok(())
+}
+
+/// The words of a `scope` parameter, RFC 6749 §3.3, each once and in order.
+///
+/// # Errors
+/// A character that no scope may hold, or a space too many.
+pub fn words(parameter: &str) -> Result<Vec<String>, ()> {
+    let mut words: Vec<String> = Vec::new();
+    for word in parameter.split(' ') {
+        let printable = word
+            .bytes()
+            .all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+        if word.is_empty() || !printable {
+            return Err(());
+        }
+        if !words.iter().any(|known| known == word) {
+            words.push(word.to_owned());
+        }
+    }
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_defines_literal_scopes_that_are_not_ours() {
+        for good in ["files:read", "a:write", "mcp-tools_2:read"] {
+            assert_eq!(for_resource(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "files",
+            "files:*",
+            "files:delete",
+            ":read",
+            "Files:read",
+            "2:read",
+            "a b:read",
+            "é:read",
+        ] {
+            assert!(for_resource(bad).is_err(), "{bad}");
+        }
+        for own in MANAGEMENT.iter().chain([&OPERATOR]) {
+            assert!(for_resource(own).is_err(), "{own}");
+        }
+    }
+
+    #[test]
+    fn a_scope_parameter_is_read_as_the_rfc_says() {
+        assert_eq!(words("a b a").unwrap(), ["a", "b"]);
+        for bad in ["", " ", "a  b", " a", "a\"", "a\\", "a\tb", "é"] {
+            assert!(words(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The feed's wire format: what the core says to its edges.
+
+use serde::{Deserialize, Serialize};
+
+/// What an entry's id names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A token, by `jti`.
+    Token,
+    /// Something a token rests on, by its id in `grants`: a credential.
+    Grant,
+    /// An agent, by `sub` or `client_id`.
+    Agent,
+    /// A tenant, by `org_id`.
+    Tenant,
+}
+
+/// One revocation. The entry for an id replaces an earlier one for the same id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// What `id` names.
+    pub kind: Kind,
+    /// Whose tokens are dead.
+    pub id: String,
+    /// When it was lifted, Unix seconds; see [`crate::revocations::falls_under`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifted_at: Option<u64>,
+    /// When no token that could fall under it is alive any more, Unix seconds.
+    pub expires_at: u64,
+}
+
+/// `GET /api/v1/edge/feed?after=<cursor>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    /// What to ask for next. Nothing at or before it can still appear.
+    pub cursor: u64,
+    /// Whether there is more to read at once.
+    pub more: bool,
+    /// The core's clock, Unix milliseconds: an edge with a wrong clock follows it.
+    pub now_ms: u64,
+    /// The length of a window, milliseconds.
+    pub window_ms: u64,
+    /// What was revoked or lifted, in the order in which it was.
+    pub entries: Vec<Entry>,
+}

@@ -1,0 +1,22 @@
+//! What the core and the edge must agree on: how a token is read, which key may
+//! have signed it, what its claims must say, how limits are counted, what a
+//! revocation kills, and every reason for a refusal.
+//!
+//! Nothing here does I/O, reads a clock or knows a secret: bytes, keys and the
+//! time come in as arguments, and a signature is checked by whoever has the
+//! cryptography ([`token::CheckSignature`]).
+
+pub mod claims;
+pub mod feed;
+pub mod gate;
+pub mod jwks;
+pub mod limit;
+pub mod rejected;
+pub mod revocations;
+pub mod strict_json;
+pub mod token;
+
+pub use claims::Claims;
+pub use jwks::{Algorithm, Jwk, Jwks};
+pub use rejected::Rejected;
+pub use token::{Audience, Audiences, CheckSignature, Expected, Presented, Verified};

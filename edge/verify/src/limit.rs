@@ -1,0 +1,179 @@
+//! The arithmetic of the contract's windows: which window a moment falls in,
+//! what a count leaves of a limit, and when to come back.
+
+use serde::{Deserialize, Serialize};
+
+/// A window of the contract: `index = floor(unix_ms / length_ms)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Window {
+    /// The window's number since the epoch.
+    pub index: u64,
+    /// Its length in milliseconds; `RATE_LIMIT_WINDOW_MS`.
+    pub length_ms: u64,
+}
+
+impl Window {
+    /// The window of length `length_ms` (at least 1) that `now_ms` falls in.
+    pub const fn at(now_ms: u64, length_ms: u64) -> Self {
+        let length_ms = if length_ms == 0 { 1 } else { length_ms };
+        Self {
+            index: now_ms / length_ms,
+            length_ms,
+        }
+    }
+
+    /// The first millisecond after it.
+    pub const fn ends_ms(self) -> u64 {
+        self.index.saturating_add(1).saturating_mul(self.length_ms)
+    }
+
+    /// Whole seconds from `now_ms` until it has ended, at least one.
+    pub const fn retry_after_s(self, now_ms: u64) -> u64 {
+        retry_after_s(self.ends_ms(), now_ms)
+    }
+}
+
+/// Whole seconds from `now_ms` until `ends_ms`, rounded up, at least one.
+pub const fn retry_after_s(ends_ms: u64, now_ms: u64) -> u64 {
+    let left = ends_ms.saturating_sub(now_ms).div_ceil(1000);
+    if left == 0 { 1 } else { left }
+}
+
+/// A limit after one more use was counted against it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// How many uses the window has.
+    pub limit: u64,
+    /// How many were asked for so far, this one included.
+    pub used: u64,
+    /// When the window ends, Unix milliseconds.
+    pub ends_ms: u64,
+}
+
+impl Spent {
+    /// Whether the use that was counted last is within the limit.
+    pub const fn admitted(self) -> bool {
+        self.used <= self.limit
+    }
+
+    /// How many uses are left.
+    pub const fn remaining(self) -> u64 {
+        self.limit.saturating_sub(self.used)
+    }
+
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (Unix seconds, rounded up).
+    pub fn headers(self) -> [(&'static str, String); 3] {
+        [
+            ("X-RateLimit-Limit", self.limit.to_string()),
+            ("X-RateLimit-Remaining", self.remaining().to_string()),
+            ("X-RateLimit-Reset", self.ends_ms.div_ceil(1000).to_string()),
+        ]
+    }
+}
+
+/// One client's count, as a Durable Object keeps it. It only ever moves to a
+/// later window: a clock that steps back finds the count it left, not a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    window: Window,
+    used: u64,
+}
+
+impl Counter {
+    /// Nothing used yet in `window`.
+    pub const fn new(window: Window) -> Self {
+        Self { window, used: 0 }
+    }
+
+    /// Counts one use at `now` against `limit`. A use beyond the limit is not
+    /// counted: refusals cost nobody anything, and the count needs no new write.
+    pub fn take(&mut self, now: Window, limit: u64) -> Spent {
+        let other_length = now.length_ms != self.window.length_ms;
+        if other_length || now.index > self.window.index || self.is_far_ahead_of(now) {
+            *self = Self::new(now);
+        }
+        let admitted = self.used < limit;
+        if admitted {
+            self.used += 1;
+        }
+        Spent {
+            limit,
+            used: if admitted {
+                self.used
+            } else {
+                limit.saturating_add(1)
+            },
+            ends_ms: self.window.ends_ms(),
+        }
+    }
+
+    /// A clock that was wrong by more than two windows has been put right: to
+    /// hold on to that window would shut the client out until it comes.
+    const fn is_far_ahead_of(&self, now: Window) -> bool {
+        self.window.index > now.index.saturating_add(2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: u64 = 60_000;
+
+    fn minute(index: u64) -> Window {
+        Window {
+            index,
+            length_ms: MINUTE,
+        }
+    }
+
+    #[test]
+    fn a_window_is_the_floor_of_the_time_by_its_length() {
+        assert_eq!(Window::at(59_999, MINUTE).index, 0);
+        assert_eq!(Window::at(60_000, MINUTE).index, 1);
+        assert_eq!(Window::at(60_000, MINUTE).ends_ms(), 120_000);
+        assert_eq!(Window::at(119_999, MINUTE).retry_after_s(119_999), 1);
+        assert_eq!(Window::at(60_000, MINUTE).retry_after_s(60_001), 60);
+        assert_eq!(Window::at(5, 0).length_ms, 1);
+    }
+
+    #[test]
+    fn a_limit_of_three_admits_exactly_three_in_each_window() {
+        let mut counter = Counter::new(minute(7));
+        let admitted = |counter: &mut Counter, index| {
+            (0..10)
+                .filter(|_| counter.take(minute(index), 3).admitted())
+                .count()
+        };
+        assert_eq!(admitted(&mut counter, 7), 3);
+        assert_eq!(admitted(&mut counter, 8), 3);
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_gives_no_second_quota() {
+        let mut counter = Counter::new(minute(7));
+        assert!(counter.take(minute(7), 1).admitted());
+        assert!(!counter.take(minute(6), 1).admitted());
+        assert!(!counter.take(minute(7), 1).admitted());
+        assert!(counter.take(minute(8), 1).admitted());
+    }
+
+    #[test]
+    fn a_clock_that_was_far_ahead_does_not_shut_a_client_out() {
+        let mut counter = Counter::new(minute(1_000));
+        assert!(counter.take(minute(1_000), 1).admitted());
+        assert!(counter.take(minute(7), 1).admitted());
+    }
+
+    #[test]
+    fn a_raised_limit_counts_from_what_was_used() {
+        let mut counter = Counter::new(minute(7));
+        for _ in 0..5 {
+            counter.take(minute(7), 2);
+        }
+        let spent = counter.take(minute(7), 4);
+        assert!(spent.admitted());
+        assert_eq!(spent.remaining(), 1);
+        assert_eq!(counter.take(minute(7), 0).remaining(), 0);
+    }
+}
