@@ -31,7 +31,7 @@ pub struct Options {
     #[arg(long, default_value = ".agentidp")]
     pub folder: PathBuf,
     /// The Worker, as `agentidp-edge-bundle` built it.
-    #[arg(long, default_value = "target/edge")]
+    #[arg(long, default_value = "target/edge-bundle")]
     pub bundle: PathBuf,
     /// The npm packages with workerd among them.
     #[arg(long, default_value = "edge/node_modules")]

@@ -1,0 +1,139 @@
+//! The revocations, as far as the core has told. A view is asked for again when
+//! it is half a second old, and no request is admitted on one that is older than
+//! [`OLDEST_VIEW_MS`]. Its age runs from the moment the core was *asked*; a clock
+//! that went backwards makes it stale.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use agentidp_verify::feed::Page;
+use agentidp_verify::gate;
+use agentidp_verify::revocations::{ASK_EVERY_MS, OLDEST_VIEW_MS, Revocations};
+use agentidp_verify::{Rejected, Verified};
+use worker::Context;
+
+use crate::clock::{self, local_ms};
+use crate::core_api::{self, CoreError};
+use crate::settings::Settings;
+
+/// How long a question in the background keeps others from asking too.
+const ASKING_MS: u64 = 1_000;
+
+#[derive(Default)]
+struct Feed {
+    view: Revocations,
+    /// When the core was asked for what the view holds.
+    asked_ms: Option<u64>,
+    /// When a question that is under way began.
+    asking_ms: Option<u64>,
+    window_ms: u64,
+}
+
+thread_local! {
+    static FEED: RefCell<Feed> = RefCell::default();
+}
+
+/// Milliseconds from `then` to now; `None` where the clock went backwards.
+fn age_ms(then: Option<u64>) -> Option<u64> {
+    local_ms().checked_sub(then?)
+}
+
+/// Sees to it that the view is young enough to admit a request on.
+///
+/// # Errors
+/// The core cannot be reached: nobody knows what has been revoked.
+pub(crate) async fn freshen(settings: &Rc<Settings>, context: &Context) -> Result<(), Rejected> {
+    match view_age_ms() {
+        Some(age) if age < ASK_EVERY_MS => Ok(()),
+        // Good for this request; the next one finds a younger one.
+        Some(age) if age < OLDEST_VIEW_MS => {
+            if begin_asking() {
+                let settings = Rc::clone(settings);
+                context.wait_until(async move {
+                    if let Err(error) = ask(&settings).await {
+                        worker::console_error!("feed: {error}");
+                    }
+                    FEED.with_borrow_mut(|feed| feed.asking_ms = None);
+                });
+            }
+            Ok(())
+        }
+        _ => match ask(settings).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                worker::console_error!("feed: {error}");
+                still_fresh()
+            }
+        },
+    }
+}
+
+/// Refuses where the view has become too old meanwhile.
+///
+/// # Errors
+/// [`Rejected::Unavailable`].
+pub(crate) fn still_fresh() -> Result<(), Rejected> {
+    if view_age_ms().is_some_and(|age| age < OLDEST_VIEW_MS) {
+        return Ok(());
+    }
+    Err(Rejected::Unavailable {
+        reason: "What has been revoked is not known at the moment.",
+    })
+}
+
+/// Refuses a token that was revoked or lacks a scope.
+///
+/// # Errors
+/// See [`gate::admit`].
+pub(crate) fn gate(token: &Verified, needed: &[String]) -> Result<(), Rejected> {
+    FEED.with_borrow(|feed| gate::admit(token, &feed.view, needed))
+}
+
+/// The length of a window, as the core counts them.
+pub(crate) fn window_ms() -> u64 {
+    FEED.with_borrow(|feed| feed.window_ms)
+}
+
+fn view_age_ms() -> Option<u64> {
+    FEED.with_borrow(|feed| age_ms(feed.asked_ms))
+}
+
+fn begin_asking() -> bool {
+    FEED.with_borrow_mut(|feed| {
+        let asking = age_ms(feed.asking_ms).is_some_and(|age| age < ASKING_MS);
+        if !asking {
+            feed.asking_ms = Some(local_ms());
+        }
+        !asking
+    })
+}
+
+/// Reads the feed from where the view stands to its end.
+async fn ask(settings: &Settings) -> Result<(), CoreError> {
+    let asked_ms = local_ms();
+    loop {
+        let after = FEED.with_borrow(|feed| feed.view.cursor());
+        let url = format!("{}/api/v1/edge/feed?after={after}", settings.core_url);
+        let bytes = core_api::get(&url, Some(&settings.feed_authorization)).await?;
+        let page: Page = serde_json::from_slice(&bytes)?;
+        clock::heard(page.now_ms);
+        let done = FEED.with_borrow_mut(|feed| {
+            // Another request has moved the view on: an older page must not be
+            // laid over a newer one.
+            if feed.view.cursor() != after {
+                return false;
+            }
+            feed.window_ms = page.window_ms;
+            feed.view.take_up(page.entries, page.cursor);
+            feed.view.forget_expired(page.now_ms / 1000);
+            if page.more {
+                return false;
+            }
+            feed.asked_ms = feed.asked_ms.max(Some(asked_ms)).filter(|then| *then <= local_ms()).or(Some(asked_ms));
+            true
+        });
+        if done {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The core's key set, and signatures by `WebCrypto`. The set is kept and asked
+//! for again when it is old, or when a token names a key that is not in it; a
+//! `kid` that was not there is remembered, so that made-up ones cost nothing.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use agentidp_verify::{Algorithm, CheckSignature, Jwk, Jwks, Presented, Rejected};
+use js_sys::{Object, Reflect};
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Crypto, CryptoKey, SubtleCrypto};
+
+use crate::clock::local_ms;
+use crate::core_api;
+use crate::settings::Settings;
+
+/// How old the set may become, in milliseconds: what the core allows.
+const OLDEST_MS: u64 = 300_000;
+/// How long a `kid` that was not in the set is not asked for again.
+const MISS_MS: u64 = 10_000;
+/// How long after one question another unknown `kid` may cause the next.
+const ASK_EVERY_MS: u64 = 1_000;
+/// How many missing ids are remembered.
+const MOST_MISSES: usize = 1_024;
+
+#[derive(Default)]
+struct Keys {
+    set: Option<Rc<Jwks>>,
+    fetched_ms: u64,
+    misses: HashMap<String, u64>,
+    /// Imported once: an import costs more than a signature check.
+    imported: HashMap<String, CryptoKey>,
+}
+
+thread_local! {
+    static KEYS: RefCell<Keys> = RefCell::default();
+}
+
+/// The key that must have signed `presented`, and the set that it is of.
+///
+/// # Errors
+/// The set does not have it, or has never been reached.
+pub(crate) async fn find(settings: &Settings, presented: &Presented<'_>) -> Result<(Rc<Jwks>, Jwk), Rejected> {
+    let set = match current() {
+        Some(set) => set,
+        None => fetch(settings).await?,
+    };
+    match presented.choose(&set) {
+        Err(Rejected::UnknownKey) if may_ask(presented.unverified_kid()) => {
+            let set = fetch(settings).await?;
+            let key = presented.choose(&set).cloned();
+            if key == Err(Rejected::UnknownKey) {
+                remember_miss(presented.unverified_kid());
+            }
+            Ok((set, key?))
+        }
+        chosen => {
+            let key = chosen?.clone();
+            Ok((set, key))
+        }
+    }
+}
+
+/// The set, unless it is old or was never fetched.
+pub(crate) fn current() -> Option<Rc<Jwks>> {
+    KEYS.with_borrow(|keys| {
+        let age = local_ms().checked_sub(keys.fetched_ms)?;
+        keys.set.clone().filter(|_| age < OLDEST_MS)
+    })
+}
+
+/// The set, asked for where it is old.
+///
+/// # Errors
+/// It has never been reached.
+pub(crate) async fn get(settings: &Settings) -> Result<Rc<Jwks>, Rejected> {
+    match current() {
+        Some(set) => Ok(set),
+        None => fetch(settings).await,
+    }
+}
+
+async fn fetch(settings: &Settings) -> Result<Rc<Jwks>, Rejected> {
+    let url = format!("{}/.well-known/jwks.json", settings.core_url);
+    let fetched = match core_api::get(&url, None).await {
+        Ok(bytes) => Jwks::read(&bytes).map_err(core_api::CoreError::from),
+        Err(error) => Err(error),
+    };
+    match fetched {
+        Ok(set) => {
+            let set = Rc::new(set);
+            KEYS.with_borrow_mut(|keys| {
+                let gone = |kid: &str| set.keys.iter().all(|key| key.kid != kid);
+                keys.imported.retain(|kid, _| !gone(kid));
+                keys.misses.retain(|kid, _| gone(kid));
+                keys.set = Some(Rc::clone(&set));
+                keys.fetched_ms = local_ms();
+            });
+            Ok(set)
+        }
+        Err(error) => {
+            worker::console_error!("key set: {error}");
+            // An old set is still the core's; what it signed can be checked.
+            KEYS.with_borrow(|keys| keys.set.clone()).ok_or(Rejected::Unavailable {
+                reason: "The issuer's keys cannot be reached at the moment.",
+            })
+        }
+    }
+}
+
+fn may_ask(kid: &str) -> bool {
+    let now = local_ms();
+    let since = |then: u64| now.checked_sub(then).unwrap_or(u64::MAX);
+    KEYS.with_borrow(|keys| {
+        let missed = keys.misses.get(kid).is_some_and(|then| since(*then) < MISS_MS);
+        !missed && since(keys.fetched_ms) >= ASK_EVERY_MS
+    })
+}
+
+fn remember_miss(kid: &str) {
+    KEYS.with_borrow_mut(|keys| {
+        if keys.misses.len() >= MOST_MISSES {
+            keys.misses.clear();
+        }
+        keys.misses.insert(kid.to_owned(), local_ms());
+    });
+}
+
+/// The Worker's [`CheckSignature`].
+pub(crate) struct WebCrypto;
+
+impl CheckSignature for WebCrypto {
+    async fn check(&self, key: &Jwk, message: &[u8], signature: &[u8]) -> bool {
+        check(key, message, signature).await.unwrap_or(false)
+    }
+}
+
+async fn check(key: &Jwk, message: &[u8], signature: &[u8]) -> Result<bool, JsValue> {
+    let subtle = subtle()?;
+    let algorithm = algorithm(key.alg)?;
+    let known = KEYS.with_borrow(|keys| keys.imported.get(&key.kid).cloned());
+    let imported = match known {
+        Some(imported) => imported,
+        None => import(&subtle, key, &algorithm).await?,
+    };
+    let valid = subtle.verify_with_object_and_u8_array_and_u8_array(&algorithm, &imported, signature, message)?;
+    Ok(JsFuture::from(valid).await?.is_truthy())
+}
+
+async fn import(subtle: &SubtleCrypto, key: &Jwk, algorithm: &Object) -> Result<CryptoKey, JsValue> {
+    let jwk = Object::new();
+    let set = |name: &str, value: &str| Reflect::set(&jwk, &name.into(), &value.into());
+    set("kty", &key.kty)?;
+    for (name, value) in [("crv", &key.crv), ("x", &key.x), ("y", &key.y), ("n", &key.n), ("e", &key.e)] {
+        if let Some(value) = value {
+            set(name, value)?;
+        }
+    }
+    let usages = js_sys::Array::of1(&"verify".into());
+    let imported = subtle.import_key_with_object("jwk", &jwk, algorithm, false, &usages)?;
+    let imported: CryptoKey = JsFuture::from(imported).await?.unchecked_into();
+    KEYS.with_borrow_mut(|keys| keys.imported.insert(key.kid.clone(), imported.clone()));
+    Ok(imported)
+}
+
+/// The parameters by which `WebCrypto` knows the algorithm.
+fn algorithm(algorithm: Algorithm) -> Result<Object, JsValue> {
+    let parameters = Object::new();
+    let set = |name: &str, value: &str| Reflect::set(&parameters, &name.into(), &value.into());
+    match algorithm {
+        Algorithm::EdDSA => {
+            set("name", "Ed25519")?;
+        }
+        Algorithm::ES256 => {
+            set("name", "ECDSA")?;
+            set("namedCurve", "P-256")?;
+            set("hash", "SHA-256")?;
+        }
+        Algorithm::RS256 => {
+            set("name", "RSASSA-PKCS1-v1_5")?;
+            set("hash", "SHA-256")?;
+        }
+    }
+    Ok(parameters)
+}
+
+fn subtle() -> Result<SubtleCrypto, JsValue> {
+    let crypto = Reflect::get(&js_sys::global(), &"crypto".into())?;
+    Ok(crypto.unchecked_into::<Crypto>().subtle())
+}

@@ -1,0 +1,82 @@
+//! The Worker's variables, read once for an isolate.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use agentidp_verify::{Audience, Audiences, Expected};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use worker::Env;
+
+/// What an operator sets, in `wrangler.toml` or in workerd's environment.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// `CORE_URL`: where the core is, without a slash at its end.
+    pub(crate) core_url: String,
+    /// `EDGE_ID` and `EDGE_SECRET`, as an `Authorization` header: this edge's own
+    /// credential at the feed.
+    pub(crate) feed_authorization: String,
+    /// `ISSUER_URL` and `RESOURCES` (`<org_id>:<identifier>`, separated by spaces).
+    pub(crate) expected: Expected,
+    /// `REQUIRED_SCOPES`: what every call needs; none by default.
+    pub(crate) required_scopes: Vec<String>,
+    /// `ORIGIN_URL`: what is protected, without a slash at its end.
+    pub(crate) origin_url: Option<String>,
+}
+
+thread_local! {
+    static SETTINGS: RefCell<Option<Rc<Settings>>> = const { RefCell::new(None) };
+}
+
+/// The settings.
+///
+/// # Errors
+/// The variable that is missing or unusable.
+pub(crate) fn read(env: &Env) -> Result<Rc<Settings>, String> {
+    if let Some(settings) = SETTINGS.with_borrow(Clone::clone) {
+        return Ok(settings);
+    }
+    let settings = Rc::new(from_env(env)?);
+    SETTINGS.set(Some(Rc::clone(&settings)));
+    Ok(settings)
+}
+
+fn from_env(env: &Env) -> Result<Settings, String> {
+    let optional = |name: &str| {
+        let value = env.var(name).map(|value| value.to_string()).unwrap_or_default();
+        Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+    };
+    let required = |name: &str| optional(name).ok_or_else(|| format!("{name} is required"));
+    let url = |value: String| value.trim_end_matches('/').to_owned();
+    let credential = format!("{}:{}", required("EDGE_ID")?, required("EDGE_SECRET")?);
+    Ok(Settings {
+        core_url: url(required("CORE_URL")?),
+        feed_authorization: format!("Basic {}", STANDARD.encode(credential)),
+        expected: Expected {
+            issuer: required("ISSUER_URL")?,
+            audiences: Audiences::These(audiences(&required("RESOURCES")?)?),
+        },
+        required_scopes: optional("REQUIRED_SCOPES")
+            .unwrap_or_default()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect(),
+        origin_url: optional("ORIGIN_URL").map(url),
+    })
+}
+
+/// An identifier counts for the tenant that it was pinned to, and for no other.
+fn audiences(list: &str) -> Result<Vec<Audience>, String> {
+    list.split_whitespace()
+        .map(|item| {
+            let (org_id, identifier) = item
+                .split_once(':')
+                .filter(|(org_id, _)| org_id.len() == 36)
+                .ok_or("RESOURCES must be <org_id>:<identifier>, separated by spaces")?;
+            Ok(Audience {
+                identifier: identifier.to_owned(),
+                org_id: Some(org_id.to_owned()),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,42 @@
+//! The isolate's cache of verified tokens, by the SHA-256 of the whole token. A
+//! hit saves the signature check and nothing else: key, times, audience, scope
+//! and revocation are asked anew on every use.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use agentidp_verify::{Presented, Rejected, Verified};
+use quick_cache::unsync::Cache;
+use sha2::{Digest, Sha256};
+
+use crate::clock::core_ms;
+use crate::keys::{self, WebCrypto};
+use crate::settings::Settings;
+
+/// How many tokens are kept, about 2 KB each.
+const MOST_KEPT: usize = 4_096;
+
+thread_local! {
+    static VERIFIED: RefCell<Cache<[u8; 32], Rc<Verified>>> = RefCell::new(Cache::new(MOST_KEPT));
+}
+
+/// Verifies `token`, or finds that it was.
+///
+/// # Errors
+/// The reason for which it is refused.
+pub(crate) async fn verify(settings: &Settings, token: &str) -> Result<Rc<Verified>, Rejected> {
+    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let kept = VERIFIED.with_borrow(|kept| kept.get(&digest).cloned());
+    if let Some(kept) = kept {
+        kept.still_signed_by(&*keys::get(settings).await?)?;
+        kept.still_holds(&settings.expected, core_ms() / 1000)?;
+        return Ok(kept);
+    }
+    let presented = Presented::parse(token)?;
+    let (_, key) = keys::find(settings, &presented).await?;
+    let now_s = core_ms() / 1000;
+    let verified = presented.verify(&key, &settings.expected, now_s, &WebCrypto).await?;
+    let verified = Rc::new(verified);
+    VERIFIED.with_borrow_mut(|kept| kept.insert(digest, Rc::clone(&verified)));
+    Ok(verified)
+}

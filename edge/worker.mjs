@@ -1,0 +1,51 @@
+// The Worker's entry: makes the WebAssembly instance, and makes it anew after a
+// trap. A trap leaves an instance in an unknown state, so nothing of it is used
+// again: caches begin empty, and a Durable Object reads its count from storage.
+import module from "./agentidp_edge_bg.wasm";
+import * as edge from "./agentidp_edge.js";
+
+edge.initSync({ module });
+let generation = 0;
+
+async function guarded(call) {
+  const mine = generation;
+  try {
+    return await call();
+  } catch (error) {
+    console.error("edge:", error);
+    if (error instanceof WebAssembly.RuntimeError && mine === generation) {
+      edge.__wbg_reset_state();
+      generation += 1;
+    }
+    return Response.json(
+      { code: "SERVICE_UNAVAILABLE", message: "The edge failed." },
+      { status: 503, headers: { "Retry-After": "1", "Cache-Control": "no-store" } },
+    );
+  }
+}
+
+export default {
+  fetch: (request, env, context) => guarded(() => edge.fetch(request, env, context)),
+};
+
+export class ClientLimit {
+  #state;
+  #env;
+  #inner;
+  #generation;
+
+  constructor(state, env) {
+    this.#state = state;
+    this.#env = env;
+  }
+
+  fetch(request) {
+    return guarded(() => {
+      if (this.#generation !== generation) {
+        this.#inner = new edge.ClientLimit(this.#state, this.#env);
+        this.#generation = generation;
+      }
+      return this.#inner.fetch(request);
+    });
+  }
+}
