@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE,
+};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -42,6 +45,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn(in_time))
         .layer(cors(&app.config.cors_origins))
+        .layer(from_fn(no_stray_cors))
         .layer(from_fn_with_state(Arc::clone(&app), access_log))
         .with_state(app)
 }
@@ -55,7 +59,23 @@ async fn in_time(request: Request, next: Next) -> Response {
     }
 }
 
-/// An origin that is not on the list gets no CORS header.
+/// An origin that is not on the list gets no CORS header at all.
+async fn no_stray_cors(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    if !headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
+        for name in [
+            ACCESS_CONTROL_ALLOW_HEADERS,
+            ACCESS_CONTROL_ALLOW_METHODS,
+            ACCESS_CONTROL_EXPOSE_HEADERS,
+        ] {
+            headers.remove(name);
+        }
+    }
+    response
+}
+
+/// Answers the browsers of the origins on the list.
 fn cors(origins: &[String]) -> CorsLayer {
     let origins = origins
         .iter()

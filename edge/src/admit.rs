@@ -28,7 +28,9 @@ pub(crate) async fn admit(
     context: &Context,
     headers: &Headers,
 ) -> Result<Admitted, Rejected> {
-    let authorization = headers.get("Authorization").map_err(|_| Rejected::Malformed)?;
+    let authorization = headers
+        .get("Authorization")
+        .map_err(|_| Rejected::Malformed)?;
     let presented = bearer(authorization.as_deref())?;
     // The feed first: it brings the core's clock, by which the token is judged.
     let reached = feed::freshen(settings, context).await;

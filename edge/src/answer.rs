@@ -12,7 +12,10 @@ pub(crate) const IDENTITY: [&str; 3] = ["X-Agent-Id", "X-Org-Id", "X-Scope"];
 /// Who is calling, in the order of [`IDENTITY`].
 pub(crate) fn identify(admitted: &Admitted, headers: &Headers) -> worker::Result<()> {
     let claims = admitted.token.claims();
-    for (name, value) in IDENTITY.iter().zip([&claims.sub, &claims.org_id, &claims.scope]) {
+    for (name, value) in IDENTITY
+        .iter()
+        .zip([&claims.sub, &claims.org_id, &claims.scope])
+    {
         headers.set(name, value)?;
     }
     Ok(())
@@ -72,5 +75,8 @@ pub(crate) fn misconfigured() -> worker::Result<Response> {
 fn json(status: u16, body: Vec<u8>, headers: Headers) -> worker::Result<Response> {
     headers.set("Content-Type", "application/json")?;
     headers.set("Cache-Control", "no-store")?;
-    Ok(ResponseBuilder::new().with_status(status).with_headers(headers).fixed(body))
+    Ok(ResponseBuilder::new()
+        .with_status(status)
+        .with_headers(headers)
+        .fixed(body))
 }

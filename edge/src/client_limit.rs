@@ -32,15 +32,20 @@ impl DurableObject for ClientLimit {
 
     /// `/<now_ms>/<window_ms>/<limit>`, answered with a [`Spent`].
     async fn fetch(&self, request: Request) -> worker::Result<Response> {
-        let numbers: Vec<u64> =
-            request.path().split('/').filter_map(|part| part.parse().ok()).collect();
+        let numbers: Vec<u64> = request
+            .path()
+            .split('/')
+            .filter_map(|part| part.parse().ok())
+            .collect();
         let [now_ms, window_ms, limit] = numbers[..] else {
             return Response::error("not a count", 400);
         };
         let window = Window::at(now_ms, window_ms);
         if self.counter.borrow().is_none() {
             let kept = self.state.storage().get(COUNTER).await?;
-            self.counter.borrow_mut().get_or_insert(kept.unwrap_or(Counter::new(window)));
+            self.counter
+                .borrow_mut()
+                .get_or_insert(kept.unwrap_or(Counter::new(window)));
         }
         let mut counter = self.counter.borrow().unwrap_or(Counter::new(window));
         let spent = counter.take(window, limit);
@@ -64,12 +69,14 @@ pub(crate) async fn spend(
     window_ms: u64,
 ) -> Result<Spent, Rejected> {
     let now_ms = core_ms();
-    let spent = ask(env, client_id, limit, window_ms, now_ms).await.map_err(|error| {
-        worker::console_error!("client limit: {error}");
-        Rejected::Unavailable {
-            reason: "The limits cannot be reached at the moment.",
-        }
-    })?;
+    let spent = ask(env, client_id, limit, window_ms, now_ms)
+        .await
+        .map_err(|error| {
+            worker::console_error!("client limit: {error}");
+            Rejected::Unavailable {
+                reason: "The limits cannot be reached at the moment.",
+            }
+        })?;
     if spent.admitted() {
         return Ok(spent);
     }

@@ -129,7 +129,11 @@ async fn ask(settings: &Settings) -> Result<(), CoreError> {
             if page.more {
                 return false;
             }
-            feed.asked_ms = feed.asked_ms.max(Some(asked_ms)).filter(|then| *then <= local_ms()).or(Some(asked_ms));
+            feed.asked_ms = feed
+                .asked_ms
+                .max(Some(asked_ms))
+                .filter(|then| *then <= local_ms())
+                .or(Some(asked_ms));
             true
         });
         if done {

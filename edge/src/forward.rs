@@ -2,8 +2,8 @@
 //! the caller's identity in headers that were taken from the caller first.
 
 use wasm_bindgen::JsValue;
-use worker::{Fetch, Headers, Request, Response};
 use web_sys::RequestRedirect;
+use worker::{Fetch, Headers, Request, Response};
 
 use crate::admit::Admitted;
 use crate::answer::{self, IDENTITY};
@@ -49,7 +49,8 @@ pub(crate) async fn forward(
             answer::show_limit(admitted, &shown)?;
             init.set_headers(shown.as_ref());
             let body = response.body();
-            let answer = web_sys::Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)?;
+            let answer =
+                web_sys::Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)?;
             Ok(answer.into())
         }
         Err(error) => {
@@ -71,5 +72,7 @@ fn target(settings: &Settings, url: &str) -> Option<String> {
 /// underscore for a dash.
 fn is_identity(name: &str) -> bool {
     let dashed = name.replace('_', "-");
-    IDENTITY.iter().any(|ours| ours.eq_ignore_ascii_case(&dashed))
+    IDENTITY
+        .iter()
+        .any(|ours| ours.eq_ignore_ascii_case(&dashed))
 }

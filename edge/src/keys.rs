@@ -42,7 +42,10 @@ thread_local! {
 ///
 /// # Errors
 /// The set does not have it, or has never been reached.
-pub(crate) async fn find(settings: &Settings, presented: &Presented<'_>) -> Result<(Rc<Jwks>, Jwk), Rejected> {
+pub(crate) async fn find(
+    settings: &Settings,
+    presented: &Presented<'_>,
+) -> Result<(Rc<Jwks>, Jwk), Rejected> {
     let set = match current() {
         Some(set) => set,
         None => fetch(settings).await?,
@@ -103,9 +106,10 @@ async fn fetch(settings: &Settings) -> Result<Rc<Jwks>, Rejected> {
         Err(error) => {
             worker::console_error!("key set: {error}");
             // An old set is still the core's; what it signed can be checked.
-            KEYS.with_borrow(|keys| keys.set.clone()).ok_or(Rejected::Unavailable {
-                reason: "The issuer's keys cannot be reached at the moment.",
-            })
+            KEYS.with_borrow(|keys| keys.set.clone())
+                .ok_or(Rejected::Unavailable {
+                    reason: "The issuer's keys cannot be reached at the moment.",
+                })
         }
     }
 }
@@ -114,7 +118,10 @@ fn may_ask(kid: &str) -> bool {
     let now = local_ms();
     let since = |then: u64| now.checked_sub(then).unwrap_or(u64::MAX);
     KEYS.with_borrow(|keys| {
-        let missed = keys.misses.get(kid).is_some_and(|then| since(*then) < MISS_MS);
+        let missed = keys
+            .misses
+            .get(kid)
+            .is_some_and(|then| since(*then) < MISS_MS);
         !missed && since(keys.fetched_ms) >= ASK_EVERY_MS
     })
 }
@@ -145,15 +152,26 @@ async fn check(key: &Jwk, message: &[u8], signature: &[u8]) -> Result<bool, JsVa
         Some(imported) => imported,
         None => import(&subtle, key, &algorithm).await?,
     };
-    let valid = subtle.verify_with_object_and_u8_array_and_u8_array(&algorithm, &imported, signature, message)?;
+    let valid = subtle
+        .verify_with_object_and_u8_array_and_u8_array(&algorithm, &imported, signature, message)?;
     Ok(JsFuture::from(valid).await?.is_truthy())
 }
 
-async fn import(subtle: &SubtleCrypto, key: &Jwk, algorithm: &Object) -> Result<CryptoKey, JsValue> {
+async fn import(
+    subtle: &SubtleCrypto,
+    key: &Jwk,
+    algorithm: &Object,
+) -> Result<CryptoKey, JsValue> {
     let jwk = Object::new();
     let set = |name: &str, value: &str| Reflect::set(&jwk, &name.into(), &value.into());
     set("kty", &key.kty)?;
-    for (name, value) in [("crv", &key.crv), ("x", &key.x), ("y", &key.y), ("n", &key.n), ("e", &key.e)] {
+    for (name, value) in [
+        ("crv", &key.crv),
+        ("x", &key.x),
+        ("y", &key.y),
+        ("n", &key.n),
+        ("e", &key.e),
+    ] {
         if let Some(value) = value {
             set(name, value)?;
         }

@@ -43,7 +43,10 @@ pub(crate) fn read(env: &Env) -> Result<Rc<Settings>, String> {
 
 fn from_env(env: &Env) -> Result<Settings, String> {
     let optional = |name: &str| {
-        let value = env.var(name).map(|value| value.to_string()).unwrap_or_default();
+        let value = env
+            .var(name)
+            .map(|value| value.to_string())
+            .unwrap_or_default();
         Some(value.trim().to_owned()).filter(|value| !value.is_empty())
     };
     let required = |name: &str| optional(name).ok_or_else(|| format!("{name} is required"));

@@ -35,7 +35,9 @@ pub(crate) async fn verify(settings: &Settings, token: &str) -> Result<Rc<Verifi
     let presented = Presented::parse(token)?;
     let (_, key) = keys::find(settings, &presented).await?;
     let now_s = core_ms() / 1000;
-    let verified = presented.verify(&key, &settings.expected, now_s, &WebCrypto).await?;
+    let verified = presented
+        .verify(&key, &settings.expected, now_s, &WebCrypto)
+        .await?;
     let verified = Rc::new(verified);
     VERIFIED.with_borrow_mut(|kept| kept.insert(digest, Rc::clone(&verified)));
     Ok(verified)

@@ -16,7 +16,10 @@ use super::DevError;
 const LARGEST_BODY: usize = 16 << 20;
 
 /// Serves it on a free port of loopback.
-pub(super) async fn start() -> Result<SocketAddr, DevError> {
+///
+/// # Errors
+/// There is no free port.
+pub async fn start() -> Result<SocketAddr, DevError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .map_err(DevError::new)?;

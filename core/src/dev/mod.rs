@@ -22,7 +22,8 @@ use crate::{migrate, telemetry};
 use folder::Folder;
 
 pub use child::Child;
-pub use edge::{Edge, EdgeSettings};
+pub use echo::start as start_echo;
+pub use edge::{Edge, EdgeSettings, Files as EdgeFiles};
 
 /// `agentidp dev`'s flags.
 #[derive(Debug, clap::Args)]

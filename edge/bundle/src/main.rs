@@ -2,7 +2,11 @@
 //! library, then the shim and workerd's configuration beside it. It needs nothing
 //! but crates, so it works where `worker-build` cannot fetch its tools.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to its user")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to its user"
+)]
 
 use std::env;
 use std::error::Error;
@@ -31,7 +35,9 @@ fn main() -> ExitCode {
 }
 
 fn bundle() -> Result<PathBuf, Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()?;
     let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let out = target.join("edge-bundle");
     compile(&root, &target)?;
@@ -40,7 +46,12 @@ fn bundle() -> Result<PathBuf, Box<dyn Error>> {
     let _ = fs::remove_dir_all(&fresh);
     fs::create_dir_all(&fresh)?;
     Bindgen::new()
-        .input_path(target.join(TARGET).join(PROFILE).join(format!("{NAME}.wasm")))
+        .input_path(
+            target
+                .join(TARGET)
+                .join(PROFILE)
+                .join(format!("{NAME}.wasm")),
+        )
         .web(true)?
         .typescript(false)
         .remove_name_section(true)
@@ -63,9 +74,16 @@ fn bundle() -> Result<PathBuf, Box<dyn Error>> {
 fn name_the_snippet(out: &Path) -> Result<(), Box<dyn Error>> {
     let glue = out.join(format!("{NAME}.js"));
     let text = fs::read_to_string(&glue)?;
-    let imported: Vec<&str> = text.split('\'').filter(|part| part.starts_with("./snippets/")).collect();
+    let imported: Vec<&str> = text
+        .split('\'')
+        .filter(|part| part.starts_with("./snippets/"))
+        .collect();
     let [snippet] = imported[..] else {
-        return Err(format!("one snippet was expected, and {} were found", imported.len()).into());
+        return Err(format!(
+            "one snippet was expected, and {} were found",
+            imported.len()
+        )
+        .into());
     };
     fs::copy(out.join(snippet), out.join("snippet.js"))?;
     fs::write(&glue, text.replace(snippet, "./snippet.js"))?;
@@ -77,7 +95,14 @@ fn compile(root: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .current_dir(root)
-        .args(["build", "--locked", "--package", "agentidp-edge", "--target", TARGET])
+        .args([
+            "build",
+            "--locked",
+            "--package",
+            "agentidp-edge",
+            "--target",
+            TARGET,
+        ])
         .args(["--profile", PROFILE, "--target-dir"])
         .arg(target)
         .status()?;

@@ -1,0 +1,26 @@
+//! Journeys through a whole deployment: the real binary, a real Postgres, a real
+//! Redis, and the edge in a real workerd. A file tells one story.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod support;
+
+mod journeys {
+    mod dev;
+    mod edge;
+    mod isolation;
+    mod limits;
+    mod management;
+    mod policies;
+    mod record;
+    mod refusals;
+    mod revocation;
+    mod start_up;
+    mod stock_clients;
+    mod token;
+}

@@ -1,0 +1,437 @@
+//! A whole deployment for one journey: a database of its own, the real binary,
+//! and, where it is asked for, the edge in a real workerd before an echo origin.
+
+pub mod forge;
+
+use std::collections::HashMap;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use agentidp_core::dev::{Child, Edge, EdgeFiles, EdgeSettings, start_echo};
+use agentidp_core::keys;
+use agentidp_verify::Algorithm;
+use reqwest::{Response, StatusCode};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::process::Command;
+
+/// The binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_agentidp");
+
+/// A client's id and secret.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub id: String,
+    pub secret: String,
+}
+
+impl Client {
+    /// Out of an answer that shows a new credential.
+    pub fn from_json(value: &Value) -> Self {
+        Self {
+            id: text(value, "client_id"),
+            secret: text(value, "client_secret"),
+        }
+    }
+}
+
+/// A tenant with one resource and one agent that may read and write there.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    pub org_id: String,
+    pub administrator: Client,
+    pub resource: String,
+    pub agent: Client,
+}
+
+pub struct Deployment {
+    pub url: String,
+    pub http: reqwest::Client,
+    pub operator: Client,
+    pub pool: PgPool,
+    pub private_key: String,
+    pub public_key: String,
+    pub folder: PathBuf,
+    vars: HashMap<String, String>,
+    core: Option<Child>,
+    edge: Option<Edge>,
+    database: String,
+}
+
+fn required(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| {
+        panic!("{name} is not set: run `make test`, which starts what the tests need")
+    })
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+/// The text member `name`.
+pub fn text(value: &Value, name: &str) -> String {
+    value[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {name} in {value}"))
+        .to_owned()
+}
+
+/// The repository's root.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// An empty database on the tests' server, and its URL.
+pub async fn new_database() -> (String, String) {
+    let server = required("DATABASE_URL");
+    let name = format!("agentidp_test_{:016x}", rand::random::<u64>());
+    let pool = PgPool::connect(&server).await.expect("the tests' Postgres");
+    sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
+        .execute(&pool)
+        .await
+        .unwrap();
+    pool.close().await;
+    let mut url = url::Url::parse(&server).unwrap();
+    url.set_path(&name);
+    (name, url.to_string())
+}
+
+/// Runs the binary to its end: success, what it printed, what it complained of.
+pub async fn run(arguments: &[&str], vars: &HashMap<String, String>) -> (bool, String, String) {
+    let output = Command::new(BINARY)
+        .args(arguments)
+        .env_clear()
+        .envs(vars)
+        .output()
+        .await
+        .unwrap();
+    (
+        output.status.success(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// `NAME=value` lines.
+pub fn read_env(lines: &str) -> HashMap<String, String> {
+    lines
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+impl Deployment {
+    /// Core alone, with an Ed25519 key.
+    pub async fn start() -> Self {
+        Self::start_with(Algorithm::EdDSA, &[]).await
+    }
+
+    pub async fn start_with(algorithm: Algorithm, settings: &[(&str, &str)]) -> Self {
+        let (database, database_url) = new_database().await;
+        let pair = keys::generate(algorithm).unwrap();
+        let port = free_port();
+        let mut vars: HashMap<String, String> = [
+            ("DATABASE_URL", database_url.clone()),
+            ("REDIS_URL", required("REDIS_URL")),
+            ("JWT_PRIVATE_KEY", pair.private.clone()),
+            ("JWT_PUBLIC_KEY", pair.public.clone()),
+            ("HOST", "127.0.0.1".to_owned()),
+            ("PORT", port.to_string()),
+            ("ISSUER_URL", format!("http://127.0.0.1:{port}")),
+            ("APP_ENV", "development".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        for (name, value) in settings {
+            vars.insert((*name).to_owned(), (*value).to_owned());
+        }
+        let (migrated, _, why) = run(&["migrate"], &vars).await;
+        assert!(migrated, "{why}");
+        let (bootstrapped, printed, why) = run(&["bootstrap"], &vars).await;
+        assert!(bootstrapped, "{why}");
+        let printed = read_env(&printed);
+
+        let folder = std::env::temp_dir().join(&database);
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut deployment = Self {
+            url: format!("http://127.0.0.1:{port}"),
+            http: reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
+            operator: Client {
+                id: printed["AGENTIDP_OPERATOR_CLIENT_ID"].clone(),
+                secret: printed["AGENTIDP_OPERATOR_CLIENT_SECRET"].clone(),
+            },
+            pool: PgPool::connect(&database_url).await.unwrap(),
+            private_key: pair.private,
+            public_key: pair.public,
+            folder,
+            vars,
+            core: None,
+            edge: None,
+            database,
+        };
+        deployment.start_core().await;
+        deployment
+    }
+
+    /// Starts the core and waits until it is ready.
+    pub async fn start_core(&mut self) {
+        let mut command = Command::new(BINARY);
+        command.arg("serve").env_clear().envs(&self.vars);
+        self.core = Some(Child::start(command, &self.log(), Signal::TERM).unwrap());
+        for _ in 0..200 {
+            let ready = self.http.get(format!("{}/ready", self.url)).send().await;
+            if ready.is_ok_and(|ready| ready.status() == StatusCode::OK) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!(
+            "the core is not ready: {}",
+            std::fs::read_to_string(self.log()).unwrap()
+        );
+    }
+
+    /// Stops the core as an operator would.
+    pub async fn stop_core(&mut self) {
+        self.core.take().unwrap().stop().await;
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("core.log")
+    }
+
+    pub fn issuer(&self) -> &str {
+        &self.vars["ISSUER_URL"]
+    }
+
+    pub fn vars(&self) -> &HashMap<String, String> {
+        &self.vars
+    }
+
+    /// Registers an edge and starts it before an echo origin; answers with its URL.
+    pub async fn start_edge(&mut self, resources: &[&Tenant], required_scopes: &str) -> String {
+        let place = format!("place-{:08x}", rand::random::<u32>());
+        let (registered, printed, why) = run(&["edge", "register", &place], &self.vars).await;
+        assert!(registered, "{why}");
+        let printed = read_env(&printed);
+        let origin = start_echo().await.unwrap();
+        let settings = EdgeSettings {
+            core_url: self.url.clone(),
+            issuer: self.issuer().to_owned(),
+            edge_id: printed["EDGE_ID"].clone(),
+            edge_secret: printed["EDGE_SECRET"].clone(),
+            resources: resources
+                .iter()
+                .map(|tenant| format!("{}:{}", tenant.org_id, tenant.resource))
+                .collect::<Vec<_>>()
+                .join(" "),
+            origin_url: format!("http://{origin}"),
+            required_scopes: required_scopes.to_owned(),
+            port: free_port(),
+        };
+        self.start_edge_with(&settings).await
+    }
+
+    pub async fn start_edge_with(&mut self, settings: &EdgeSettings) -> String {
+        let root = root();
+        let files = EdgeFiles::find(
+            &root.join("target/edge-bundle"),
+            &root.join("edge/node_modules"),
+        )
+        .unwrap();
+        let objects = self.folder.join("objects");
+        std::fs::create_dir_all(&objects).unwrap();
+        self.edge = Some(Edge::start(&files, settings, &objects).await.unwrap());
+        format!("http://127.0.0.1:{}", settings.port)
+    }
+
+    /// A token request with HTTP Basic.
+    pub async fn ask_token(&self, client: &Client, more: &[(&str, &str)]) -> Response {
+        let mut form = vec![("grant_type", "client_credentials")];
+        form.extend_from_slice(more);
+        self.http
+            .post(format!("{}/api/v1/token", self.url))
+            .basic_auth(&client.id, Some(&client.secret))
+            .form(&form)
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// A token with all that the client may have where it asks.
+    pub async fn token(&self, client: &Client) -> String {
+        let answer = self.ask_token(client, &[]).await;
+        let status = answer.status();
+        let body: Value = answer.json().await.unwrap();
+        assert_eq!(status, StatusCode::OK, "{body}");
+        text(&body, "access_token")
+    }
+
+    /// A call of the API with a token.
+    pub async fn call(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> (StatusCode, Value) {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let mut request = self
+            .http
+            .request(method, format!("{}/api/v1{path}", self.url))
+            .bearer_auth(token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let body = answer.text().await.unwrap();
+        (
+            status,
+            if body.is_empty() {
+                Value::Null
+            } else {
+                serde_json::from_str(&body).unwrap()
+            },
+        )
+    }
+
+    /// The same, which must succeed.
+    pub async fn must(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Value {
+        let (status, answer) = self.call(token, method, path, body).await;
+        assert!(status.is_success(), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    /// A tenant on `tier` with a resource and an agent.
+    pub async fn tenant(&self, tier: &str) -> Tenant {
+        let operator = self.token(&self.operator).await;
+        let made = self
+            .must(
+                &operator,
+                "POST",
+                "/tenants",
+                Some(json!({ "name": "Acme", "tier": tier })),
+            )
+            .await;
+        let administrator = Client::from_json(&made["administrator"]);
+        let token = self.token(&administrator).await;
+        let resource = format!("https://{:08x}.example", rand::random::<u32>());
+        let new = json!({ "identifier": resource, "scopes": ["files:read", "files:write"] });
+        self.must(&token, "POST", "/resources", Some(new)).await;
+        let agent = self
+            .agent(&token, "worker", &["files:read", "files:write"])
+            .await;
+        Tenant {
+            org_id: text(&made, "org_id"),
+            administrator,
+            resource,
+            agent,
+        }
+    }
+
+    /// An agent with a credential.
+    pub async fn agent(&self, admin_token: &str, name: &str, scopes: &[&str]) -> Client {
+        let agent = self
+            .must(
+                admin_token,
+                "POST",
+                "/agents",
+                Some(json!({ "name": name, "scopes": scopes })),
+            )
+            .await;
+        let path = format!("/agents/{}/credentials", text(&agent, "agent_id"));
+        Client::from_json(&self.must(admin_token, "POST", &path, Some(json!({}))).await)
+    }
+
+    /// Revokes a token as the client that it was issued to.
+    pub async fn revoke(&self, client: &Client, token: &str) -> StatusCode {
+        self.oauth(client, "revoke", token).await.status()
+    }
+
+    pub async fn introspect(&self, client: &Client, token: &str) -> Value {
+        self.oauth(client, "introspect", token)
+            .await
+            .json()
+            .await
+            .unwrap()
+    }
+
+    async fn oauth(&self, client: &Client, endpoint: &str, token: &str) -> Response {
+        self.http
+            .post(format!("{}/api/v1/token/{endpoint}", self.url))
+            .basic_auth(&client.id, Some(&client.secret))
+            .form(&[("token", token)])
+            .send()
+            .await
+            .unwrap()
+    }
+
+    /// How many audit events there are of `action`.
+    pub async fn events(&self, action: &str) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM audit_events WHERE action = $1")
+            .bind(action)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Stops everything and removes what was made.
+    pub async fn stop(mut self) {
+        if let Some(edge) = self.edge.take() {
+            edge.stop().await;
+        }
+        if let Some(core) = self.core.take() {
+            core.stop().await;
+        }
+        self.pool.close().await;
+        let server = PgPool::connect(&required("DATABASE_URL")).await.unwrap();
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.database);
+        sqlx::query(sqlx::AssertSqlSafe(drop))
+            .execute(&server)
+            .await
+            .unwrap();
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// The status of `GET url` with a bearer token.
+pub async fn status_at(deployment: &Deployment, url: &str, token: &str) -> StatusCode {
+    deployment
+        .http
+        .get(url)
+        .bearer_auth(token)
+        .send()
+        .await
+        .unwrap()
+        .status()
+}
+
+impl Deployment {
+    /// The administrator of a new tenant, which has asked for nothing yet.
+    pub async fn tenant_without_tokens(&self, tier: &str) -> Client {
+        let operator = self.token(&self.operator).await;
+        let made = self
+            .must(
+                &operator,
+                "POST",
+                "/tenants",
+                Some(json!({ "name": "Acme", "tier": tier })),
+            )
+            .await;
+        Client::from_json(&made["administrator"])
+    }
+}
