@@ -411,7 +411,7 @@ mod tests {
             ("APP_ENV", "staging"),
             ("ISSUER_URL", "http://idp.example"),
             ("ISSUER_URL", "https://idp.example/?a=b"),
-            ("RATE_LIMIT_WINDOW_MS", "0"),
+            ("RATE_LIMIT_WINDOW_MS", "999"),
             ("HOST", "everywhere"),
         ] {
             let error = read(&[(name, value)]).unwrap_err().to_string();

@@ -12,6 +12,7 @@ mod support;
 
 mod journeys {
     mod dev;
+    mod documented;
     mod edge;
     mod isolation;
     mod limits;

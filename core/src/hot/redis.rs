@@ -52,6 +52,10 @@ impl RedisStore {
 #[async_trait]
 impl HotStore for RedisStore {
     async fn count(&self, ticks: &[Tick], _: Now) -> Result<Vec<u64>, HotError> {
+        // Redis knows no empty pipeline.
+        if ticks.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut pipe = redis::pipe();
         for tick in ticks {
             pipe.incr(&tick.key, 1_u8);

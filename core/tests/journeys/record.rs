@@ -169,7 +169,7 @@ async fn an_issuance_that_cannot_be_recorded_is_not_answered() {
     let tenant = deployment.tenant("free").await;
     deployment.token(&tenant.agent).await;
     // The record refuses every new event, whatever else works.
-    sqlx::query("ALTER TABLE audit_events ADD CONSTRAINT full CHECK (false) NOT VALID")
+    sqlx::query("ALTER TABLE audit_events ADD CONSTRAINT refused CHECK (false) NOT VALID")
         .execute(&deployment.pool)
         .await
         .unwrap();
@@ -184,7 +184,7 @@ async fn an_issuance_that_cannot_be_recorded_is_not_answered() {
             &json!("SERVICE_UNAVAILABLE")
         )
     );
-    sqlx::query("ALTER TABLE audit_events DROP CONSTRAINT full")
+    sqlx::query("ALTER TABLE audit_events DROP CONSTRAINT refused")
         .execute(&deployment.pool)
         .await
         .unwrap();

@@ -124,7 +124,7 @@ fn table(public_key: &str) -> Vec<Row> {
             "a signature cut short",
             |f| {
                 let t = f.sign();
-                t[..t.len() - 4].to_owned()
+                t[..t.len() - 2].to_owned()
             },
             "Token signature is invalid.",
         ),

@@ -164,7 +164,7 @@ impl Deployment {
         let folder = std::env::temp_dir().join(&database);
         std::fs::create_dir_all(&folder).unwrap();
         let mut deployment = Self {
-            url: format!("http://127.0.0.1:{port}"),
+            url: format!("http://127.0.0.1:{}", vars["PORT"]),
             http: reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .build()

@@ -1,0 +1,63 @@
+# Two commands are all the set-up: `make dev` and `make test`.
+
+SHELL := /bin/sh
+CARGO := cargo
+WASM := wasm32-unknown-unknown
+NEXTEST := 0.9.143
+APT := apt-get install --yes --no-install-recommends
+
+.PHONY: help dev test lint sqlx toolchain edge clients redis nextest
+
+help: ## Show this list.
+	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile
+
+dev: toolchain edge ## Build and start everything on this machine, on the embedded default.
+	@echo "Building the core (the first time takes some minutes)..."
+	@$(CARGO) build --release --locked --package agentidp-core --bin agentidp
+	@exec target/release/agentidp dev
+
+test: toolchain edge clients redis nextest ## Run every test, against a real Postgres and a real Redis.
+	@echo "Building the tests..."
+	@$(CARGO) build --release --locked --package agentidp-core --example services
+	@target/release/examples/services $(CARGO) nextest run --release --locked --workspace --exclude agentidp-edge
+
+lint: toolchain ## Check formatting, clippy and rustdoc, with warnings denied.
+	$(CARGO) fmt --all --check
+	cd policies && $(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --exclude agentidp-edge --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked --package agentidp-edge --target $(WASM) -- -D warnings
+	cd policies && $(CARGO) clippy --release --locked --target $(WASM) --target-dir ../target/policies -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --exclude agentidp-edge --no-deps
+
+sqlx: ## Check the statements against the schema and renew .sqlx; DATABASE_URL names a migrated database.
+	@test -n "$$DATABASE_URL" || { echo "set DATABASE_URL to a database that agentidp migrate has migrated"; exit 1; }
+	rm -rf .sqlx && mkdir .sqlx
+	touch core/src/lib.rs
+	SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx $(CARGO) check --release --package agentidp-core
+
+toolchain: # The compiler's target for the edge and the policies.
+	@command -v rustup >/dev/null || { echo "rustup is needed: https://rustup.rs"; exit 1; }
+	@rustup toolchain list | grep -q "$$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)" || rustup toolchain install
+	@rustup target list --installed | grep -qx $(WASM) || rustup target add $(WASM) \
+	  || { echo "the target is missing; run: rustup target add $(WASM)"; exit 1; }
+
+edge: # The Worker, and workerd to run it in.
+	@command -v npm >/dev/null || { echo "Node 20 with npm is needed for workerd: https://nodejs.org"; exit 1; }
+	@test edge/node_modules/.package-lock.json -nt edge/package-lock.json \
+	  || { echo "Installing workerd..."; npm ci --silent --prefix edge; }
+	@echo "Building the edge (the first time takes some minutes)..."
+	@$(CARGO) run --release --locked --package agentidp-edge-bundle
+
+clients: # The stock clients that the journeys run.
+	@test core/tests/clients/node_modules/.package-lock.json -nt core/tests/clients/package-lock.json \
+	  || { echo "Installing the stock clients..."; npm ci --silent --prefix core/tests/clients; }
+
+redis: # A Redis server, unless REDIS_URL names one.
+	@test -n "$$REDIS_URL" || command -v redis-server >/dev/null \
+	  || { echo "Installing redis-server..."; $(APT) redis-server || { apt-get update && $(APT) redis-server; }; } \
+	  || { echo "a Redis server is needed; run: sudo apt-get install redis-server, or set REDIS_URL"; exit 1; }
+
+nextest: # The test runner.
+	@$(CARGO) nextest --version >/dev/null 2>&1 \
+	  || { echo "Installing cargo-nextest (takes some minutes)..."; $(CARGO) install cargo-nextest --locked --version $(NEXTEST); } \
+	  || { echo "the test runner is missing; run: cargo install cargo-nextest --locked"; exit 1; }
