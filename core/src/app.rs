@@ -4,13 +4,13 @@ use sqlx::PgPool;
 
 use crate::audit::Writer;
 use crate::change::Change;
+use crate::clients::Clients;
 use crate::clock::Now;
 use crate::config::Config;
 use crate::hot::HotStore;
 use crate::ids::AgentId;
 use crate::keys::KeyRing;
 use crate::policy::Policies;
-use crate::tokens::Clients;
 
 /// The service's parts, made once at the start.
 #[derive(Debug)]

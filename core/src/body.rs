@@ -24,7 +24,13 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         let typed = request.headers().contains_key(CONTENT_TYPE);
-        if typed && !is_content_type(request.headers(), "application/json") {
+        // RFC 7396 is what a PATCH here means: what is absent stays.
+        let json = ["application/json", "application/merge-patch+json"];
+        if typed
+            && !json
+                .iter()
+                .any(|json| is_content_type(request.headers(), json))
+        {
             let why = "The body must be application/json.";
             return Err(Failure::Unreadable(why.into()));
         }

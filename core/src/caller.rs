@@ -13,6 +13,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
 use crate::app::App;
+use crate::clients::Client;
 use crate::clock::Now;
 use crate::error::Failure;
 use crate::ids::{AgentId, OrgId};
@@ -20,7 +21,6 @@ use crate::keys::AwsLc;
 use crate::limits::{self, LimitError, Refused};
 use crate::revocations::is_revoked;
 use crate::scope;
-use crate::tokens::Client;
 
 /// An authenticated caller of the core's API.
 #[derive(Debug)]

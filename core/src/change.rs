@@ -6,11 +6,11 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 
 use crate::audit::{self, Event};
+use crate::clients::Clients;
 use crate::clock::Now;
 use crate::error::Failure;
 use crate::ids::{AgentId, EventId, OrgId};
 use crate::revocations::{self, Revocation};
-use crate::tokens::Clients;
 
 /// A change that has begun. Dropped without [`Change::commit`] it never was.
 #[derive(Debug)]

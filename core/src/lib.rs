@@ -19,6 +19,7 @@ mod text;
 pub mod agents;
 pub mod audit;
 pub mod change;
+pub mod clients;
 pub mod credentials;
 pub mod edge_sync;
 pub mod follow;

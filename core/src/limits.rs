@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use time::{Date, Month, OffsetDateTime};
 
 use crate::app::App;
+use crate::clients::Client;
 use crate::clock::Now;
 use crate::error::Failure;
 use crate::hot::{HotError, Tick};
-use crate::tokens::Client;
 
 const DAY_MS: u64 = 86_400_000;
 

@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 
 use crate::app::App;
 use crate::audit::Writer;
+use crate::clients::Clients;
 use crate::config::{Config, DatabaseUrl};
 use crate::keys::{KeyError, KeyRing};
 use crate::policy::{Policies, Trapped};
-use crate::tokens::Clients;
 use crate::{follow, hot, listen, migrate, routes};
 
 /// How long the start waits for PostgreSQL and for Redis.

@@ -11,6 +11,7 @@
 mod support;
 
 mod journeys {
+    mod bodies;
     mod dev;
     mod documented;
     mod edge;
@@ -18,6 +19,7 @@ mod journeys {
     mod limits;
     mod management;
     mod policies;
+    mod privilege;
     mod record;
     mod refusals;
     mod revocation;

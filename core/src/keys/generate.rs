@@ -63,7 +63,7 @@ pub fn generate(algorithm: Algorithm) -> Result<GeneratedPair, KeyError> {
 }
 
 /// RFC 7468 §2: 64 characters a line.
-fn to_pem(label: &str, der: &[u8]) -> String {
+pub(super) fn to_pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let mut pem = format!("-----BEGIN {label}-----\n");
     for line in text.as_bytes().chunks(64) {

@@ -4,7 +4,7 @@
 use agentidp_verify::{CheckSignature, Jwk};
 use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
-use jwt_simple::prelude::{self as jwt, ECDSAP256PublicKeyLike as _};
+use jwt_simple::prelude as jwt;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 
@@ -31,23 +31,22 @@ pub enum KeyError {
     Unusable,
 }
 
-/// Reads the pair and proves that its halves belong together.
+/// Reads the pair and proves that its halves belong together. The public half,
+/// which jwt-simple reads, says of which kind the pair is.
 pub(super) async fn import(private: &Pem, public: &Pem) -> Result<Signer, KeyError> {
-    let (private, jwk) = if let Ok(pair) = jwt::Ed25519KeyPair::from_pem(&private.0) {
-        let public = jwt::Ed25519PublicKey::from_pem(&public.0).map_err(|_| KeyError::Public)?;
+    let private = PrivateKeyDer::from_pem_slice(private.0.as_bytes());
+    let private = private.map_err(|_| KeyError::Private)?;
+    let (private, jwk) = if let Ok(public) = jwt::Ed25519PublicKey::from_pem(&public.0) {
         let kid = public.jwk_thumbprint();
-        (ed25519(&pair)?, public.with_key_id(&kid).to_jwk())
-    } else if let Ok(pair) = jwt::ES256KeyPair::from_pem(&private.0) {
-        let public = jwt::ES256PublicKey::from_pem(&public.0).map_err(|_| KeyError::Public)?;
+        (ed25519(&private)?, public.with_key_id(&kid).to_jwk())
+    } else if let Ok(public) = jwt::ES256PublicKey::from_pem(&public.0) {
         let kid = public.jwk_thumbprint();
-        (p256(&pair)?, public.with_key_id(&kid).to_jwk())
+        (p256(&private)?, public.with_key_id(&kid).to_jwk())
+    } else if let Ok(public) = jwt::RS256PublicKey::from_pem(&public.0) {
+        let kid = public.jwk_thumbprint();
+        (rsa(&private)?, public.with_key_id(&kid).to_jwk())
     } else {
-        // jwt-simple must not hold a private RSA key: its pure-Rust arithmetic
-        // is not constant-time (RUSTSEC-2023-0071).
-        let pair = rsa(&private.0)?;
-        let public = jwt::RS256PublicKey::from_pem(&public.0).map_err(|_| KeyError::Public)?;
-        let kid = public.jwk_thumbprint();
-        (Private::Rsa(pair), public.with_key_id(&kid).to_jwk())
+        return Err(KeyError::Public);
     };
     let jwk: Jwk = serde_json::from_str(&jwk).map_err(|_| KeyError::Public)?;
     let signer = Signer::new(private, jwk);
@@ -61,32 +60,29 @@ pub(super) async fn import(private: &Pem, public: &Pem) -> Result<Signer, KeyErr
     }
 }
 
-fn ed25519(pair: &jwt::Ed25519KeyPair) -> Result<Private, KeyError> {
-    // jwt-simple's bytes are the seed and the public key, 32 bytes each.
-    let bytes = pair.to_bytes();
-    let (seed, public) = bytes.split_at_checked(32).ok_or(KeyError::Private)?;
-    Ed25519KeyPair::from_seed_and_public_key(seed, public)
+/// PKCS#8, with or without the public key in it (RFC 8410 §7, RFC 5958).
+fn ed25519(private: &PrivateKeyDer<'_>) -> Result<Private, KeyError> {
+    Ed25519KeyPair::from_pkcs8_maybe_unchecked(private.secret_der())
         .map(|pair| Private::Ed25519(Box::new(pair)))
         .map_err(|_| KeyError::Private)
 }
 
-fn p256(pair: &jwt::ES256KeyPair) -> Result<Private, KeyError> {
-    let public = pair.public_key().public_key().to_bytes_uncompressed();
-    EcdsaKeyPair::from_private_key_and_public_key(
-        &ECDSA_P256_SHA256_FIXED_SIGNING,
-        &pair.to_bytes(),
-        &public,
-    )
-    .map(|pair| Private::P256(Box::new(pair)))
-    .map_err(|_| KeyError::Private)
+/// PKCS#8, or the older form of EC keys (RFC 5915).
+fn p256(private: &PrivateKeyDer<'_>) -> Result<Private, KeyError> {
+    EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, private.secret_der())
+        .map(|pair| Private::P256(Box::new(pair)))
+        .map_err(|_| KeyError::Private)
 }
 
-fn rsa(pem: &str) -> Result<RsaKeyPair, KeyError> {
-    match PrivateKeyDer::from_pem_slice(pem.as_bytes()) {
-        Ok(PrivateKeyDer::Pkcs8(der)) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
-        Ok(PrivateKeyDer::Pkcs1(der)) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
+/// PKCS#8, or the older form of RSA keys (RFC 8017, A.1.2). jwt-simple must not
+/// hold one: its pure-Rust arithmetic is not constant-time (RUSTSEC-2023-0071).
+fn rsa(private: &PrivateKeyDer<'_>) -> Result<Private, KeyError> {
+    match private {
+        PrivateKeyDer::Pkcs8(der) => RsaKeyPair::from_pkcs8(der.secret_pkcs8_der()),
+        PrivateKeyDer::Pkcs1(der) => RsaKeyPair::from_der(der.secret_pkcs1_der()),
         _ => return Err(KeyError::Private),
     }
+    .map(Private::Rsa)
     .map_err(|_| KeyError::Private)
 }
 
@@ -94,7 +90,10 @@ fn rsa(pem: &str) -> Result<RsaKeyPair, KeyError> {
 mod tests {
     use super::*;
     use crate::keys::generate;
+    use crate::keys::generate::to_pem;
     use agentidp_verify::Algorithm;
+    use aws_lc_rs::encoding::{AsDer as _, EcPrivateKeyRfc5915Der, PublicKeyX509Der};
+    use aws_lc_rs::signature::KeyPair as _;
 
     fn pems(algorithm: Algorithm) -> (Pem, Pem) {
         let pair = generate(algorithm).unwrap();
@@ -135,6 +134,18 @@ mod tests {
         }
         let (private, public) = pems(Algorithm::EdDSA);
         assert!(import(&public, &private).await.is_err());
+
         assert!(import(&Pem("nonsense".into()), &public).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_ec_key_in_its_older_form_is_read_too() {
+        // As `openssl ecparam -genkey` writes it.
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let private: EcPrivateKeyRfc5915Der<'_> = pair.private_key().as_der().unwrap();
+        let public: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        let private = Pem(to_pem("EC PRIVATE KEY", private.as_ref()));
+        let public = Pem(to_pem("PUBLIC KEY", public.as_ref()));
+        assert!(import(&private, &public).await.is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! Which audience a token is for, and which scopes it may have there. A token
 //! has one audience: the issuer, for the core's own API, or one resource.
 
-use super::client::{Audience, Client};
+use crate::clients::{Audience, Client};
 use crate::error::OAuthError;
 use crate::scope;
 

@@ -8,9 +8,9 @@ use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::client::Client;
 use crate::app::App;
 use crate::body::{Form, decode};
+use crate::clients::Client;
 use crate::clock::Now;
 use crate::credentials::{Secret, SecretKind};
 use crate::error::{Failure, OAuthError, OAuthFailure};

@@ -11,10 +11,10 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
-use super::client::Client;
 use super::client_auth::authenticate;
 use crate::app::App;
 use crate::body::Form;
+use crate::clients::Client;
 use crate::clock::Now;
 use crate::error::OAuthFailure;
 use crate::keys::AwsLc;

@@ -2,7 +2,6 @@
 //! answers for it later. A token leaves no row but its audit event.
 
 mod audience;
-mod client;
 mod client_auth;
 mod grants;
 mod introspect;
@@ -16,7 +15,6 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::post;
 
-pub use client::{Client, Clients};
 pub(crate) use client_auth::read_basic;
 pub use metadata::well_known;
 

@@ -7,6 +7,7 @@
 //! cryptography ([`token::CheckSignature`]).
 
 pub mod claims;
+pub mod expected;
 pub mod feed;
 pub mod gate;
 pub mod jwks;
@@ -17,6 +18,7 @@ pub mod strict_json;
 pub mod token;
 
 pub use claims::Claims;
+pub use expected::{Audience, Audiences, Expected};
 pub use jwks::{Algorithm, Jwk, Jwks};
 pub use rejected::Rejected;
-pub use token::{Audience, Audiences, CheckSignature, Expected, Presented, Verified};
+pub use token::{CheckSignature, Presented, Verified};

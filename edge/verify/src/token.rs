@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::claims::Claims;
+use crate::expected::Expected;
 use crate::jwks::{Algorithm, Jwk, Jwks};
 use crate::rejected::Rejected;
 use crate::strict_json;
@@ -26,47 +27,6 @@ pub trait CheckSignature {
     /// Whether `signature` over `message` is `key`'s, by `key.alg`. Whatever
     /// goes wrong on the way is `false`.
     fn check(&self, key: &Jwk, message: &[u8], signature: &[u8]) -> impl Future<Output = bool>;
-}
-
-/// An audience that a verifier answers to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audience {
-    /// The value of `aud`.
-    pub identifier: String,
-    /// The tenant that `org_id` must name. An identifier that was given up and
-    /// registered by another tenant must not open the first one's doors.
-    pub org_id: Option<String>,
-}
-
-/// Whom a verifier takes tokens for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Audiences {
-    /// `aud` must be one of these.
-    These(Vec<Audience>),
-    /// Whatever `aud` says: for the issuer, when it describes its own tokens or
-    /// revokes them. Never to let a call through.
-    Any,
-}
-
-/// What a verifier requires of every token.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
-    /// `iss`, byte for byte.
-    pub issuer: String,
-    /// What `aud` may be.
-    pub audiences: Audiences,
-}
-
-impl Audiences {
-    fn hold(&self, claims: &Claims) -> bool {
-        let Self::These(audiences) = self else {
-            return true;
-        };
-        audiences.iter().any(|audience| {
-            let org_id = audience.org_id.as_ref();
-            audience.identifier == claims.aud && org_id.is_none_or(|id| *id == claims.org_id)
-        })
-    }
 }
 
 /// The JOSE header of an access token, RFC 9068 §2.1. A header that brings its
@@ -278,6 +238,7 @@ pub fn bearer(authorization: Option<&str>) -> Result<&str, Rejected> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expected::{Audience, Audiences};
     use std::task::{Context, Poll, Waker};
 
     /// What the signature check says is given; the cryptography is tested where

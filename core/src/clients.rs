@@ -1,4 +1,4 @@
-//! A client as the token endpoint needs it: one entry, read once and kept until
+//! Clients as the token endpoint and the API need them: one entry, read once and kept until
 //! a change of it is heard of. What is kept can only be too old by a change that
 //! another replica made within the last poll (see [`crate::follow`]).
 
@@ -21,17 +21,17 @@ const MOST_KEPT: usize = 50_000;
 /// An audience that the client's tenant protects.
 #[derive(Debug, Clone)]
 pub struct Audience {
-    pub(super) identifier: String,
-    pub(super) scopes: Vec<String>,
-    pub(super) default: bool,
+    pub(crate) identifier: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) default: bool,
 }
 
 /// A client's secret that works until `expires_at` (Unix seconds).
 #[derive(Debug, Clone)]
 pub struct UsableSecret {
-    pub(super) credential_id: CredentialId,
-    pub(super) digest: SecretDigest,
-    pub(super) expires_at: u64,
+    pub(crate) credential_id: CredentialId,
+    pub(crate) digest: SecretDigest,
+    pub(crate) expires_at: u64,
 }
 
 /// Everything about a client that an issuance asks for.
@@ -45,14 +45,14 @@ pub struct Client {
     pub tier: Tier,
     /// What it may ask for.
     pub scopes: Vec<String>,
-    pub(super) agent_type: String,
-    pub(super) deployment_env: String,
+    pub(crate) agent_type: String,
+    pub(crate) deployment_env: String,
     /// Neither the agent nor its tenant is suspended or gone.
-    pub(super) in_service: bool,
+    pub(crate) in_service: bool,
     /// The last second whose tokens are dead, from an entry that was lifted.
-    pub(super) dead_until: Option<u64>,
-    pub(super) audiences: Vec<Audience>,
-    pub(super) secrets: Vec<UsableSecret>,
+    pub(crate) dead_until: Option<u64>,
+    pub(crate) audiences: Vec<Audience>,
+    pub(crate) secrets: Vec<UsableSecret>,
 }
 
 /// The clients that were asked for lately.
