@@ -23,6 +23,7 @@ mod journeys {
     mod record;
     mod refusals;
     mod revocation;
+    mod rotation;
     mod start_up;
     mod stock_clients;
     mod token;

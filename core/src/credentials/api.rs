@@ -7,18 +7,20 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::OffsetDateTime;
 
 use super::model::Credential;
+use super::rotate::{Rotation, rotate};
 use super::{issue, store};
 use crate::agents::{self, Agent};
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::caller::Caller;
+use crate::change::Change;
 use crate::clock::Now;
 use crate::error::Failure;
 use crate::ids::{AgentId, CredentialId};
@@ -37,6 +39,10 @@ pub fn routes() -> Router<Arc<App>> {
         .route(
             "/agents/{agent_id}/credentials/{credential_id}",
             get(one).delete(revoke),
+        )
+        .route(
+            "/agents/{agent_id}/credentials/{credential_id}/rotate",
+            post(replace),
         )
 }
 
@@ -60,22 +66,53 @@ async fn make(
         .await?
         .ok_or(Failure::NotFound)?;
     check_holder(&caller, &agent)?;
-    let now = change.now();
-    if store::count_active(change.connection(), agent_id, now).await? >= MOST_ACTIVE {
-        let why = format!("An agent has at most {MOST_ACTIVE} credentials that work.");
-        return Err(Failure::Conflict(why.into()));
-    }
+    check_count(&mut change, agent_id).await?;
     let issued = issue(&mut change, org_id, agent_id, body.expires_at).await?;
     change.commit().await?;
-    let location = format!(
-        "/api/v1/agents/{agent_id}/credentials/{}",
-        issued.credential_id
-    );
+    Ok(shown_once(agent_id, issued.credential_id, issued))
+}
+
+async fn replace(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Ids(agent_id, credential_id): Ids<AgentId, CredentialId>,
+    JsonBody(body): JsonBody<Rotation>,
+) -> Result<Response, Failure> {
+    caller.may("credentials:write")?;
+    let org_id = caller.org_id();
+    let mut change = app.change(caller.agent_id()).await?;
+    let agent = agents::lock(change.connection(), org_id, agent_id)
+        .await?
+        .ok_or(Failure::NotFound)?;
+    let now = change.now();
+    let old = store::one(change.connection(), org_id, agent_id, credential_id, now)
+        .await?
+        .ok_or(Failure::NotFound)?;
+    check_holder(&caller, &agent)?;
+    check_count(&mut change, agent_id).await?;
+    let rotated = rotate(&mut change, org_id, &old, &body).await?;
+    change.commit().await?;
+    Ok(shown_once(agent_id, rotated.issued.credential_id, rotated))
+}
+
+/// The answer that shows a secret.
+fn shown_once(agent_id: AgentId, credential_id: CredentialId, body: impl Serialize) -> Response {
+    let location = format!("/api/v1/agents/{agent_id}/credentials/{credential_id}");
     let headers = [
         ("location", location),
         (CACHE_CONTROL.as_str(), "no-store".to_owned()),
     ];
-    Ok((StatusCode::CREATED, headers, Json(issued)).into_response())
+    (StatusCode::CREATED, headers, Json(body)).into_response()
+}
+
+/// An agent's working credentials are bounded.
+async fn check_count(change: &mut Change<'_>, agent_id: AgentId) -> Result<(), Failure> {
+    let now = change.now();
+    if store::count_active(change.connection(), agent_id, now).await? < MOST_ACTIVE {
+        return Ok(());
+    }
+    let why = format!("An agent has at most {MOST_ACTIVE} credentials that work.");
+    Err(Failure::Conflict(why.into()))
 }
 
 /// Nobody makes a credential for an agent that holds more than it does: with it

@@ -4,6 +4,7 @@
 mod api;
 mod issue;
 mod model;
+mod rotate;
 mod secret;
 mod store;
 

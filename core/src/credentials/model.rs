@@ -40,6 +40,9 @@ pub struct Credential {
     /// Where it is in its life.
     #[serde(flatten)]
     pub life: Life,
+    /// Its successor, where it was rotated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_by: Option<CredentialId>,
     /// Its end.
     #[serde(with = "time::serde::rfc3339")]
     pub expires_at: OffsetDateTime,

@@ -37,6 +37,7 @@ struct Row {
     expires_at: OffsetDateTime,
     revoked_at: Option<OffsetDateTime>,
     revoked_by: Option<AgentId>,
+    replaced_by: Option<CredentialId>,
     created_at: OffsetDateTime,
 }
 
@@ -51,6 +52,7 @@ impl Row {
             credential_id: self.credential_id,
             agent_id: self.agent_id,
             life,
+            replaced_by: self.replaced_by,
             expires_at: self.expires_at,
             created_at: self.created_at,
         }
@@ -67,7 +69,8 @@ pub(super) async fn one(
     let row = sqlx::query_as!(
         Row,
         r#"SELECT credential_id AS "credential_id: CredentialId", agent_id AS "agent_id: AgentId",
-                  expires_at, revoked_at, revoked_by AS "revoked_by: AgentId", created_at
+                  expires_at, revoked_at, revoked_by AS "revoked_by: AgentId",
+                  replaced_by AS "replaced_by: CredentialId", created_at
              FROM credentials
             WHERE org_id = $1 AND agent_id = $2 AND credential_id = $3"#,
         org_id.0,
@@ -89,7 +92,8 @@ pub(super) async fn list(
     let rows = sqlx::query_as!(
         Row,
         r#"SELECT credential_id AS "credential_id: CredentialId", agent_id AS "agent_id: AgentId",
-                  expires_at, revoked_at, revoked_by AS "revoked_by: AgentId", created_at
+                  expires_at, revoked_at, revoked_by AS "revoked_by: AgentId",
+                  replaced_by AS "replaced_by: CredentialId", created_at
              FROM credentials
             WHERE org_id = $1 AND agent_id = $2 AND credential_id > $3
             ORDER BY credential_id
@@ -139,6 +143,28 @@ pub(super) async fn revoke(
         credential_id.0,
         now.timestamp(),
         by.0,
+    )
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Ends `old` at `ends`, as the predecessor of `new`; `false` where it has a
+/// successor already.
+pub(super) async fn replace(
+    connection: &mut PgConnection,
+    org_id: OrgId,
+    old: CredentialId,
+    new: CredentialId,
+    ends: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
+        "UPDATE credentials SET replaced_by = $3, expires_at = $4
+          WHERE org_id = $1 AND credential_id = $2 AND replaced_by IS NULL",
+        org_id.0,
+        old.0,
+        new.0,
+        ends,
     )
     .execute(connection)
     .await?;

@@ -44,7 +44,7 @@ async fn every_documented_call_is_served_and_answers_with_a_documented_status() 
             called += 1;
         }
     }
-    assert!(called >= 27, "{called}");
+    assert!(called >= 28, "{called}");
     deployment.stop().await;
 }
 
