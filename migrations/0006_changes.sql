@@ -18,14 +18,16 @@ CREATE TABLE client_changes (
 );
 
 -- What is revoked, an entry for each id; a change of an entry gives it a new
--- number. `id` is a jti, a grant's id, an agent_id or an org_id.
+-- number. `id` is a jti, a grant's id, an agent_id or an org_id. A cap is no
+-- revocation: it holds a tenant's older tokens to the limit of its new tier.
 CREATE TABLE revocations (
-    kind       text        NOT NULL CHECK (kind IN ('token', 'grant', 'agent', 'tenant')),
+    kind       text        NOT NULL CHECK (kind IN ('token', 'grant', 'agent', 'tenant', 'cap')),
     id         text        NOT NULL,
     org_id     uuid        NOT NULL,
     seq        bigint      NOT NULL UNIQUE,
     revoked_at timestamptz NOT NULL,
     lifted_at  timestamptz,
+    rpm        integer     CHECK ((rpm IS NULL) = (kind <> 'cap')),
     -- When no token that could fall under it is alive any more.
     expires_at timestamptz NOT NULL,
     PRIMARY KEY (kind, id)

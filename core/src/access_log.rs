@@ -36,13 +36,13 @@ pub(crate) async fn access_log(
         .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
     let method = request.method().clone();
     let version = request.version();
-    let path = request.uri().path().to_owned();
+    let path = printable(request.uri().path());
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map(|matched| matched.as_str().to_owned());
-    let referrer = printable(request.headers(), &REFERER);
-    let user_agent = printable(request.headers(), &USER_AGENT);
+    let referrer = header(request.headers(), &REFERER);
+    let user_agent = header(request.headers(), &USER_AGENT);
 
     let response = next.run(request).await;
     let status = response.status().as_u16();
@@ -66,18 +66,20 @@ pub(crate) async fn access_log(
     response
 }
 
-/// A header as the log may show it: no control characters, no quotes, no query
-/// of a referrer, `-` for none.
-fn printable(headers: &HeaderMap, name: &HeaderName) -> String {
+/// A header as the log may show it: without a referrer's query, `-` for none.
+fn header(headers: &HeaderMap, name: &HeaderName) -> String {
     let Some(value) = headers.get(name) else {
         return "-".to_owned();
     };
     let text = String::from_utf8_lossy(value.as_bytes());
-    let text = if name == REFERER {
-        text.split(['?', '#']).next().unwrap_or_default()
-    } else {
-        &text
-    };
+    match name {
+        &REFERER => printable(text.split(['?', '#']).next().unwrap_or_default()),
+        _ => printable(&text),
+    }
+}
+
+/// At most 256 characters, none of them a control character or a quote.
+fn printable(text: &str) -> String {
     text.chars()
         .take(256)
         .map(|c| {

@@ -59,6 +59,20 @@ impl Caller {
         self.holds(scope::OPERATOR)
     }
 
+    /// Lets the caller touch an agent that holds `scopes`: nobody changes, stops or
+    /// becomes one that holds management scopes which it does not hold itself.
+    ///
+    /// # Errors
+    /// 403.
+    pub fn may_touch(&self, scopes: &[String]) -> Result<(), Failure> {
+        let more = |held: &String| scope::is_management(held) && !self.holds(held);
+        if scopes.iter().any(more) {
+            let why = "The agent holds management scopes that you do not hold.";
+            return Err(Failure::Forbidden(why.into()));
+        }
+        Ok(())
+    }
+
     /// Lets the caller do what `scope` is for.
     ///
     /// # Errors

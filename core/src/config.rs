@@ -315,7 +315,7 @@ impl Config {
                     ));
                 }
             },
-            cors_origins: list(read("CORS_ORIGIN")),
+            cors_origins: origins(read("CORS_ORIGIN"))?,
             rate_limit_window_ms: number(
                 read("RATE_LIMIT_WINDOW_MS"),
                 "RATE_LIMIT_WINDOW_MS",
@@ -326,13 +326,19 @@ impl Config {
     }
 }
 
-fn list(value: Option<&str>) -> Vec<String> {
-    value
-        .unwrap_or_default()
-        .split(',')
-        .map(str::trim)
+/// Origins as browsers send them (RFC 6454 §6.2); never `*`.
+fn origins(value: Option<&str>) -> Result<Vec<String>, ConfigError> {
+    let items = value.unwrap_or_default().split(',').map(str::trim);
+    items
         .filter(|item| !item.is_empty())
-        .map(str::to_owned)
+        .map(|item| {
+            let is_origin = Url::parse(item)
+                .is_ok_and(|url| url.has_host() && url.origin().ascii_serialization() == item);
+            let problem = "must be origins such as https://app.example, separated by commas";
+            is_origin
+                .then(|| item.to_owned())
+                .ok_or_else(|| invalid("CORS_ORIGIN", problem))
+        })
         .collect()
 }
 
@@ -413,6 +419,8 @@ mod tests {
             ("ISSUER_URL", "https://idp.example/?a=b"),
             ("RATE_LIMIT_WINDOW_MS", "999"),
             ("HOST", "everywhere"),
+            ("CORS_ORIGIN", "*"),
+            ("CORS_ORIGIN", "https://a.example/"),
         ] {
             let error = read(&[(name, value)]).unwrap_err().to_string();
             assert!(error.starts_with(name), "{error}");

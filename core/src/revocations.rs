@@ -17,6 +17,8 @@ pub struct Revocation {
     pub(crate) id: String,
     pub(crate) org_id: OrgId,
     pub(crate) lifted: bool,
+    /// Of a [`Kind::Cap`].
+    pub(crate) rpm: Option<u32>,
     /// Unix seconds.
     pub(crate) expires_at: u64,
 }
@@ -30,6 +32,7 @@ impl Revocation {
             id: id.to_string(),
             org_id,
             lifted: false,
+            rpm: None,
             expires_at: now.s() + LONGEST_LIFE_S,
         }
     }
@@ -41,7 +44,16 @@ impl Revocation {
             id: jti.to_owned(),
             org_id,
             lifted: false,
+            rpm: None,
             expires_at: exp,
+        }
+    }
+
+    /// Holds the tenant's tokens so far to `rpm` requests a minute.
+    pub fn cap(org_id: OrgId, rpm: u32, now: Now) -> Self {
+        Self {
+            rpm: Some(rpm),
+            ..Self::of(Kind::Cap, org_id, org_id, now).lifted()
         }
     }
 
@@ -60,13 +72,20 @@ const fn word(kind: Kind) -> &'static str {
         Kind::Grant => "grant",
         Kind::Agent => "agent",
         Kind::Tenant => "tenant",
+        Kind::Cap => "cap",
     }
 }
 
 fn kind(word: &str) -> Option<Kind> {
-    [Kind::Token, Kind::Grant, Kind::Agent, Kind::Tenant]
-        .into_iter()
-        .find(|kind| self::word(*kind) == word)
+    [
+        Kind::Token,
+        Kind::Grant,
+        Kind::Agent,
+        Kind::Tenant,
+        Kind::Cap,
+    ]
+    .into_iter()
+    .find(|kind| self::word(*kind) == word)
 }
 
 /// Makes or lifts an entry, under the number `seq`.
@@ -79,10 +98,11 @@ pub(crate) async fn put(
     // To the second, as `iat` is.
     let lifted_at = revocation.lifted.then(|| from_unix_s(now.s()));
     sqlx::query!(
-        "INSERT INTO revocations (kind, id, org_id, seq, revoked_at, lifted_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO revocations (kind, id, org_id, seq, revoked_at, lifted_at, expires_at, rpm)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (kind, id) DO UPDATE
-            SET seq = excluded.seq, lifted_at = excluded.lifted_at, expires_at = excluded.expires_at",
+            SET seq = excluded.seq, lifted_at = excluded.lifted_at, expires_at = excluded.expires_at,
+                rpm = excluded.rpm",
         word(revocation.kind),
         revocation.id,
         revocation.org_id.0,
@@ -90,6 +110,7 @@ pub(crate) async fn put(
         now.timestamp(),
         lifted_at,
         from_unix_s(revocation.expires_at),
+        revocation.rpm.map(|rpm| i32::try_from(rpm).unwrap_or(i32::MAX)),
     )
     .execute(connection)
     .await
@@ -127,7 +148,7 @@ pub(crate) async fn after(
     now: Now,
 ) -> Result<Vec<(u64, Entry)>, sqlx::Error> {
     let rows = sqlx::query!(
-        "SELECT seq, kind, id, lifted_at, expires_at
+        "SELECT seq, kind, id, lifted_at, expires_at, rpm
            FROM revocations
           WHERE seq > $1 AND expires_at > $2
           ORDER BY seq
@@ -144,6 +165,7 @@ pub(crate) async fn after(
             id: row.id,
             lifted_at: row.lifted_at.map(|at| at.unix_timestamp().unsigned_abs()),
             expires_at: row.expires_at.unix_timestamp().unsigned_abs(),
+            rpm: row.rpm.map(|rpm| rpm.unsigned_abs().into()),
         };
         Some((row.seq.unsigned_abs(), entry))
     });

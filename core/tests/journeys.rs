@@ -15,6 +15,7 @@ mod journeys {
     mod dev;
     mod documented;
     mod edge;
+    mod edge_paths;
     mod isolation;
     mod limits;
     mod management;

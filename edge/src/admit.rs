@@ -39,7 +39,7 @@ pub(crate) async fn admit(
     feed::gate(&token, &settings.required_scopes)?;
 
     let claims = token.claims();
-    let spent = match claims.agentidp.rpm {
+    let spent = match feed::requests_per_minute(&token) {
         None => None,
         Some(limit) => {
             Some(client_limit::spend(env, &claims.client_id, limit, feed::window_ms()).await?)

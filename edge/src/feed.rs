@@ -89,6 +89,11 @@ pub(crate) fn gate(token: &Verified, needed: &[String]) -> Result<(), Rejected> 
     FEED.with_borrow(|feed| gate::admit(token, &feed.view, needed))
 }
 
+/// The requests a minute that the token may make; none where there is no limit.
+pub(crate) fn requests_per_minute(token: &Verified) -> Option<u64> {
+    FEED.with_borrow(|feed| feed.view.requests_per_minute(token.claims()))
+}
+
 /// The length of a window, as the core counts them.
 pub(crate) fn window_ms() -> u64 {
     FEED.with_borrow(|feed| feed.window_ms)

@@ -29,16 +29,21 @@ async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<R
             return answer::misconfigured();
         }
     };
-    let path = request.path();
-    if path != "/verify" && settings.origin_url.is_none() {
-        return answer::not_found();
-    }
+    let verify = request.path() == "/verify";
+    let passable = match settings.origin_url.as_deref() {
+        _ if verify => None,
+        None => return answer::not_found(),
+        Some(origin) => match forward::look(origin, &request) {
+            Some(passable) => Some(passable),
+            None => return answer::unreadable(),
+        },
+    };
     let admitted = match admit::admit(&settings, &env, &context, request.headers()).await {
         Ok(admitted) => admitted,
         Err(rejected) => return answer::refuse(&rejected),
     };
-    if path == "/verify" {
-        return answer::verified(&admitted);
+    match passable {
+        None => answer::verified(&admitted),
+        Some(passable) => forward::forward(&request, &passable, &admitted).await,
     }
-    forward::forward(&settings, request, &admitted).await
 }

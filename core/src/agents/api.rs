@@ -21,7 +21,7 @@ use crate::ids::AgentId;
 use crate::page::{Page, PageRequest};
 use crate::path::Id;
 use crate::revocations::Revocation;
-use crate::{resources, scope};
+use crate::{resources, scope, tenants};
 
 /// The routes below `/api/v1`.
 pub fn routes() -> Router<Arc<App>> {
@@ -129,6 +129,7 @@ async fn apply(
     let before = store::lock(change.connection(), org_id, agent_id)
         .await?
         .ok_or(Failure::NotFound)?;
+    caller.may_touch(&before.scopes)?;
     if before.status == Status::Decommissioned {
         // To do again what is done changes nothing.
         return if body.only_stops() && body.status == Some(Status::Decommissioned) {
@@ -154,12 +155,30 @@ async fn apply(
     let after = store::one(change.connection(), org_id, agent_id)
         .await?
         .ok_or(Failure::NotFound)?;
-    if after.status != before.status {
-        let entry = Revocation::of(Kind::Agent, agent_id, org_id, now);
-        change.revoke(match after.status {
-            Status::Active => entry.lifted(),
-            Status::Suspended | Status::Decommissioned => entry,
-        });
+    if after.is_as(&before) {
+        return Ok(before);
+    }
+    if before.administers() && !after.administers() {
+        // Of two administrators that end each other at once, one is left.
+        tenants::lock(change.connection(), org_id).await?;
+        if store::count_administrators(change.connection(), org_id).await? == 0 {
+            let why = "This is the tenant's last administrator: make another one first.";
+            return Err(Failure::Conflict(why.into()));
+        }
+    }
+    let entry = Revocation::of(Kind::Agent, agent_id, org_id, now);
+    let narrowed = before
+        .scopes
+        .iter()
+        .any(|scope| !after.scopes.contains(scope));
+    match after.status {
+        Status::Active if before.status != Status::Active => change.revoke(entry.lifted()),
+        // What older tokens say is no longer true: new ones are to be got.
+        Status::Active if narrowed => change.revoke(entry.lifted()),
+        Status::Suspended | Status::Decommissioned if after.status != before.status => {
+            change.revoke(entry);
+        }
+        _ => {}
     }
     let action = match (before.status, after.status) {
         (_, Status::Decommissioned) => "agent.decommissioned",

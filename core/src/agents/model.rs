@@ -32,7 +32,7 @@ impl Status {
 }
 
 /// An agent, as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Agent {
     /// `UUIDv7`; the `client_id` and the `sub` of its tokens.
     pub agent_id: AgentId,
@@ -60,6 +60,23 @@ pub struct Agent {
     /// When it was last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+}
+
+impl Agent {
+    /// Whether it can register others.
+    pub(super) fn administers(&self) -> bool {
+        self.status == Status::Active && self.scopes.iter().any(|held| held == "agents:write")
+    }
+
+    /// Whether nothing but the time of the change tells it from `before`.
+    pub(super) fn is_as(&self, before: &Self) -> bool {
+        let updated_at = self.updated_at;
+        *self
+            == Self {
+                updated_at,
+                ..before.clone()
+            }
+    }
 }
 
 /// What describes an agent, as it is registered or changed.

@@ -95,6 +95,20 @@ pub(super) async fn list(
     .await
 }
 
+/// How many active agents of the tenant can register others.
+pub(super) async fn count_administrators(
+    connection: &mut PgConnection,
+    org_id: OrgId,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "n!" FROM agents
+            WHERE org_id = $1 AND status = 'active' AND 'agents:write' = ANY (scopes)"#,
+        org_id.0,
+    )
+    .fetch_one(connection)
+    .await
+}
+
 pub(super) async fn update(
     connection: &mut PgConnection,
     org_id: OrgId,

@@ -27,7 +27,6 @@ use crate::ids::{AgentId, CredentialId};
 use crate::page::{Page, PageRequest};
 use crate::path::{Id, Ids};
 use crate::revocations::Revocation;
-use crate::scope;
 
 /// How many credentials of one agent may work at a time.
 const MOST_ACTIVE: i64 = 50;
@@ -116,22 +115,19 @@ async fn check_count(change: &mut Change<'_>, agent_id: AgentId) -> Result<(), F
 }
 
 /// Nobody makes a credential for an agent that holds more than it does: with it
-/// one would hold as much.
+/// one would hold as much. Who may grant resource scopes holds them in effect.
 fn check_holder(caller: &Caller, agent: &Agent) -> Result<(), Failure> {
     if agent.status == agents::Status::Decommissioned {
-        return Err(Failure::Conflict(
-            "A decommissioned agent gets no credential.".into(),
-        ));
+        let why = "A decommissioned agent gets no credential.";
+        return Err(Failure::Conflict(why.into()));
     }
-    let more = agent
-        .scopes
-        .iter()
-        .any(|held| scope::is_management(held) && !caller.holds(held));
-    if more {
-        let why = "The agent holds management scopes that you do not hold.";
-        return Err(Failure::Forbidden(why.into()));
+    caller.may_touch(&agent.scopes)?;
+    let grants = caller.holds("agents:write");
+    if grants || agent.scopes.iter().all(|scope| caller.holds(scope)) {
+        return Ok(());
     }
-    Ok(())
+    let why = "The agent holds scopes that you neither hold nor can grant.";
+    Err(Failure::Forbidden(why.into()))
 }
 
 async fn list(
@@ -170,9 +166,13 @@ async fn revoke(
     caller.may_even_when_spent("credentials:write")?;
     let org_id = caller.org_id();
     let mut change = app.change(caller.agent_id()).await?;
+    let agent = agents::lock(change.connection(), org_id, agent_id)
+        .await?
+        .ok_or(Failure::NotFound)?;
     let now = change.now();
     let found = store::one(change.connection(), org_id, agent_id, credential_id, now).await?;
     found.ok_or(Failure::NotFound)?;
+    caller.may_touch(&agent.scopes)?;
     let by = caller.agent_id();
     if store::revoke(
         change.connection(),

@@ -18,7 +18,7 @@ use crate::error::{Failure, breaks_constraint};
 use crate::ids::ResourceId;
 use crate::page::{Page, PageRequest};
 use crate::path::Id;
-use crate::text;
+use crate::{tenants, text};
 
 /// How many resources a tenant may have.
 const MOST_RESOURCES: i64 = 100;
@@ -47,7 +47,8 @@ async fn make(
 
     let org_id = caller.org_id();
     let mut change = app.change(caller.agent_id()).await?;
-    store::lock_tenant(change.connection(), org_id).await?;
+    // Two changes of a tenant's resources follow one another: it has one default.
+    tenants::lock(change.connection(), org_id).await?;
     if store::count(change.connection(), org_id).await? >= MOST_RESOURCES {
         return Err(Failure::Conflict(
             format!("A tenant has at most {MOST_RESOURCES} resources.").into(),
@@ -125,7 +126,7 @@ async fn change(
 
     let org_id = caller.org_id();
     let mut change = app.change(caller.agent_id()).await?;
-    store::lock_tenant(change.connection(), org_id).await?;
+    tenants::lock(change.connection(), org_id).await?;
     let before = store::one(change.connection(), org_id, resource_id)
         .await?
         .ok_or(Failure::NotFound)?;
@@ -142,6 +143,9 @@ async fn change(
     let after = store::one(change.connection(), org_id, resource_id)
         .await?
         .ok_or(Failure::NotFound)?;
+    if after.is_as(&before) {
+        return Ok(Json(before));
+    }
     let details = json!({ "before": before, "after": after });
     change
         .record(org_id, "resource.changed", resource_id, details)
@@ -159,7 +163,7 @@ async fn remove(
     caller.may_even_when_spent("resources:write")?;
     let org_id = caller.org_id();
     let mut change = app.change(caller.agent_id()).await?;
-    store::lock_tenant(change.connection(), org_id).await?;
+    tenants::lock(change.connection(), org_id).await?;
     let before = store::one(change.connection(), org_id, resource_id)
         .await?
         .ok_or(Failure::NotFound)?;

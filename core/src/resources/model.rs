@@ -12,7 +12,7 @@ use crate::{scope, text};
 const MOST_SCOPES: usize = 100;
 
 /// A resource, as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Resource {
     /// Its id in the API.
     pub resource_id: ResourceId,
@@ -32,6 +32,18 @@ pub struct Resource {
     pub updated_at: OffsetDateTime,
 }
 
+impl Resource {
+    /// Whether nothing but the time of the change tells it from `before`.
+    pub(super) fn is_as(&self, before: &Self) -> bool {
+        let updated_at = self.updated_at;
+        *self
+            == Self {
+                updated_at,
+                ..before.clone()
+            }
+    }
+}
+
 /// A resource to be made.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,23 +59,34 @@ pub struct NewResource {
     pub default: bool,
 }
 
-/// RFC 8707 §2: an absolute URI without a fragment. Never the issuer: its tokens
-/// open the core's own API.
+/// RFC 8707 §2: an absolute URI without a fragment. Never the issuer, in any
+/// spelling: its tokens open the core's own API.
 pub(super) fn check_identifier(identifier: &str, issuer: &str) -> Result<(), Failure> {
     let refuse = |why: &str| Err(Failure::invalid("identifier", why));
     text::check("identifier", identifier, 1, 512)?;
+    let of_a_uri = |b: u8| b.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&b);
+    if !identifier.bytes().all(of_a_uri) {
+        return refuse("must be written in the characters of a URI");
+    }
     match Url::parse(identifier) {
         Err(_) => return refuse("must be an absolute URI"),
         Ok(url) if url.fragment().is_some() => return refuse("must have no fragment"),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            return refuse("must name no user");
+        }
         Ok(_) => {}
     }
-    if identifier.contains(' ') {
-        return refuse("must have no space");
-    }
-    if identifier.trim_end_matches('/') == issuer.trim_end_matches('/') {
+    if spelling(identifier) == spelling(issuer) {
         return refuse("is the issuer's own");
     }
     Ok(())
+}
+
+/// What all spellings of one identifier have in common: two that differ by it
+/// alone would be one resource to a verifier that normalises URLs.
+pub(super) fn spelling(identifier: &str) -> String {
+    let normal = Url::parse(identifier).map_or_else(|_| identifier.to_owned(), String::from);
+    normal.trim_end_matches(['/', '?']).to_owned()
 }
 
 pub(super) fn check_scopes(scopes: &[String]) -> Result<(), Failure> {
@@ -96,6 +119,10 @@ mod tests {
             "https://api.example/#x",
             "https://idp.example",
             "https://idp.example/",
+            "HTTPS://IDP.example:443/?",
+            "https://idp.example/x/..",
+            "https://user@api.example",
+            "https://\u{e9}.example",
             "https://a b",
         ] {
             assert!(!check(bad), "{bad}");

@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, PgExecutor};
 
-use super::model::{NewResource, Resource};
+use super::model::{NewResource, Resource, spelling};
 use crate::clock::Now;
 use crate::ids::{OrgId, ResourceId};
 use crate::page::PageRequest;
@@ -16,14 +16,17 @@ pub(crate) async fn insert(
     now: Now,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO resources (resource_id, org_id, identifier, name, scopes, is_default, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, NOT EXISTS (SELECT FROM resources WHERE org_id = $2), $6, $6)",
+        "INSERT INTO resources (resource_id, org_id, identifier, spelling, name, scopes, is_default,
+                                created_at, updated_at)
+         VALUES ($1, $2, $3, $7, $4, $5, NOT EXISTS (SELECT FROM resources WHERE org_id = $2),
+                 $6, $6)",
         resource_id.0,
         org_id.0,
         new.identifier,
         new.name.as_ref().unwrap_or(&new.identifier),
         &new.scopes,
         now.timestamp(),
+        spelling(&new.identifier),
     )
     .execute(connection)
     .await
@@ -127,21 +130,6 @@ pub(super) async fn list(
     )
     .fetch_all(executor)
     .await
-}
-
-/// The tenant's row, locked: two changes of a tenant's resources follow one
-/// another, so that it has one default at any time.
-pub(super) async fn lock_tenant(
-    connection: &mut PgConnection,
-    org_id: OrgId,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "SELECT org_id FROM tenants WHERE org_id = $1 FOR UPDATE",
-        org_id.0
-    )
-    .fetch_one(connection)
-    .await
-    .map(|_| ())
 }
 
 /// How many resources the tenant has.

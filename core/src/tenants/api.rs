@@ -135,7 +135,14 @@ async fn change(
     )
     .await?;
     if let Some(tier) = &body.tier {
+        let old = store::tier_of(change.connection(), org_id).await?;
         store::set_tier(change.connection(), org_id, tier, now).await?;
+        let new = store::tier_of(change.connection(), org_id).await?;
+        if let Some(rpm) = new.requests_per_minute
+            && old.requests_per_minute.is_none_or(|old| old > rpm)
+        {
+            change.revoke(Revocation::cap(org_id, rpm, now));
+        }
     }
     if let Some(status) = body.status.filter(|status| *status != before.status) {
         let entry = Revocation::of(Kind::Tenant, org_id, org_id, now);
@@ -147,6 +154,9 @@ async fn change(
     let after = store::one(change.connection(), org_id)
         .await?
         .ok_or(Failure::NotFound)?;
+    if after.is_as(&before) {
+        return Ok(Json(before));
+    }
     let details = json!({
         "name": [before.name, after.name],
         "tier": [before.tier, after.tier],

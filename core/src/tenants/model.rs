@@ -28,7 +28,7 @@ impl Status {
 }
 
 /// A tenant, as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Tenant {
     /// Its id, `org_id` in every token.
     pub org_id: OrgId,
@@ -44,6 +44,18 @@ pub struct Tenant {
     /// When it was last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+}
+
+impl Tenant {
+    /// Whether nothing but the time of the change tells it from `before`.
+    pub(super) fn is_as(&self, before: &Self) -> bool {
+        let updated_at = self.updated_at;
+        *self
+            == Self {
+                updated_at,
+                ..before.clone()
+            }
+    }
 }
 
 /// A tier's numbers; no limit where there is none.

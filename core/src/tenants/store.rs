@@ -62,7 +62,7 @@ pub(super) async fn one(
 }
 
 /// The tenant, locked until the transaction ends, and whether it is the platform's.
-pub(super) async fn lock(
+pub(crate) async fn lock(
     connection: &mut PgConnection,
     org_id: OrgId,
 ) -> Result<Option<bool>, sqlx::Error> {

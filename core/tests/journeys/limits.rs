@@ -260,3 +260,44 @@ async fn a_new_tier_is_in_force_with_the_next_token() {
     );
     deployment.stop().await;
 }
+
+#[tokio::test]
+async fn a_downgrade_caps_the_tokens_that_carry_more() {
+    let mut deployment = Deployment::start().await;
+    let tenant = deployment.tenant("enterprise").await;
+    let edge = deployment.start_edge(&[&tenant], "").await;
+    let token = deployment.token(&tenant.agent).await;
+    let limit = async || {
+        let answer = deployment
+            .http
+            .get(format!("{edge}/verify"))
+            .bearer_auth(&token)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.headers()["x-ratelimit-limit"]
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(limit().await, "10000");
+    let operator = deployment.token(&deployment.operator).await;
+    deployment
+        .must(
+            &operator,
+            "PATCH",
+            &format!("/tenants/{}", tenant.org_id),
+            Some(json!({ "tier": "free" })),
+        )
+        .await;
+    let begun = std::time::Instant::now();
+    while limit().await != "100" {
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "the cap has not come"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    deployment.stop().await;
+}

@@ -12,7 +12,8 @@ async fn every_change_and_every_issuance_leaves_an_event() {
     let tenant = deployment.tenant("free").await;
     let admin = deployment.token(&tenant.administrator).await;
     let agent = format!("/agents/{}", tenant.agent.id);
-    for status in ["suspended", "active"] {
+    // Twice each: what changes nothing leaves nothing.
+    for status in ["suspended", "suspended", "active", "active"] {
         deployment
             .must(&admin, "PATCH", &agent, Some(json!({ "status": status })))
             .await;

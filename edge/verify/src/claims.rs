@@ -61,6 +61,15 @@ impl Claims {
             .all(|scope| self.scopes().any(|held| held == scope.as_ref()))
     }
 
+    /// Whether its ids are texts without control characters and its life is no
+    /// longer than [`LONGEST_LIFE_S`].
+    pub(crate) fn is_plausible(&self) -> bool {
+        let ids = [&self.jti, &self.sub, &self.client_id, &self.org_id];
+        let mut ids = ids.into_iter().chain(&self.agentidp.grants);
+        let lives = self.exp.checked_sub(self.iat);
+        ids.all(|id| !id.contains(char::is_control)) && lives.is_none_or(|s| s <= LONGEST_LIFE_S)
+    }
+
     /// The token's scopes, one by one.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scope.split(' ').filter(|scope| !scope.is_empty())

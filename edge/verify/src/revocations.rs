@@ -18,7 +18,7 @@ pub const ASK_EVERY_MS: u64 = 500;
 #[derive(Debug, Clone, Default)]
 pub struct Revocations {
     /// One map a [`Kind`], so that a look-up borrows the id it asks for.
-    entries: [HashMap<String, Span>; 4],
+    entries: [HashMap<String, Span>; 5],
     cursor: u64,
 }
 
@@ -26,6 +26,7 @@ pub struct Revocations {
 struct Span {
     lifted_at: Option<u64>,
     expires_at: u64,
+    rpm: Option<u64>,
 }
 
 impl Revocations {
@@ -41,6 +42,7 @@ impl Revocations {
             let span = Span {
                 lifted_at: entry.lifted_at,
                 expires_at: entry.expires_at,
+                rpm: entry.rpm,
             };
             self.entries[entry.kind as usize].insert(entry.id, span);
         }
@@ -67,6 +69,22 @@ impl Revocations {
             || hit(Kind::Agent, &claims.sub)
             || (claims.client_id != claims.sub && hit(Kind::Agent, &claims.client_id))
             || hit(Kind::Tenant, &claims.org_id)
+    }
+}
+
+impl Revocations {
+    /// The requests a minute that the token may make: what it carries, or what a
+    /// downgrade since has capped it to.
+    pub fn requests_per_minute(&self, claims: &Claims) -> Option<u64> {
+        let carried = claims.agentidp.rpm;
+        let cap = self.entries[Kind::Cap as usize]
+            .get(&claims.org_id)
+            .filter(|span| falls_under(claims.iat, span.lifted_at))
+            .and_then(|span| span.rpm);
+        match (carried, cap) {
+            (Some(carried), Some(cap)) => Some(carried.min(cap)),
+            (carried, cap) => carried.or(cap),
+        }
     }
 }
 
@@ -113,6 +131,7 @@ mod tests {
             id: id.into(),
             lifted_at,
             expires_at: 10_000,
+            rpm: None,
         };
         view.take_up(vec![entry], 1);
         view
@@ -148,11 +167,41 @@ mod tests {
             id: "agent".into(),
             lifted_at: None,
             expires_at: 500,
+            rpm: None,
         };
         view.take_up(vec![again], 2);
         assert!(view.kill(&token(300)));
         assert_eq!(view.cursor(), 2);
         view.forget_expired(500);
         assert!(!view.kill(&token(300)));
+    }
+
+    #[test]
+    fn a_downgrade_caps_older_tokens_and_kills_none() {
+        let mut view = Revocations::default();
+        let cap = Entry {
+            kind: Kind::Cap,
+            id: "org".into(),
+            lifted_at: Some(100),
+            rpm: Some(100),
+            expires_at: 10_000,
+        };
+        view.take_up(vec![cap], 1);
+        let with = |iat, rpm| {
+            let mut claims = token(iat);
+            claims.agentidp.rpm = rpm;
+            claims
+        };
+        assert_eq!(
+            view.requests_per_minute(&with(100, Some(10_000))),
+            Some(100)
+        );
+        assert_eq!(view.requests_per_minute(&with(100, Some(5))), Some(5));
+        assert_eq!(view.requests_per_minute(&with(100, None)), Some(100));
+        assert_eq!(
+            view.requests_per_minute(&with(101, Some(10_000))),
+            Some(10_000)
+        );
+        assert!(!view.kill(&token(100)));
     }
 }

@@ -193,6 +193,11 @@ impl Verified {
         if claims.iss != expected.issuer {
             return Err(Rejected::Issuer);
         }
+        // An id that no database could hold, or a life that outlasts what is kept
+        // of revocations: nothing that the core ever signs.
+        if !claims.is_plausible() {
+            return Err(Rejected::Malformed);
+        }
         if !expected.audiences.hold(claims) {
             return Err(Rejected::Audience);
         }
@@ -400,6 +405,11 @@ mod tests {
                 Rejected::Malformed,
             ),
             (edit(r#""jti":"j","#, ""), Rejected::Malformed),
+            (
+                edit(r#""jti":"j""#, r#""jti":"\u0000""#),
+                Rejected::Malformed,
+            ),
+            (edit(r#""exp":200"#, r#""exp":86501"#), Rejected::Malformed),
         ] {
             assert_eq!(verify(&token, 150, true), Err(why), "{token}");
         }

@@ -1,0 +1,162 @@
+//! What the edge passes on is one request that everybody reads alike, or nothing;
+//! and whatever an origin answers, the edge goes on.
+
+use agentidp_core::dev::EdgeSettings;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{Deployment, free_port, read_env, run};
+
+/// Sends bytes as they are; answers with the status and the body.
+async fn raw(edge: &str, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(edge.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    // An answer on a connection that stays open is over when nothing comes.
+    let _ = tokio::time::timeout(std::time::Duration::from_millis(700), read).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    let body = answer
+        .split_once("\r\n\r\n")
+        .map_or("", |(_, body)| body)
+        .to_owned();
+    (
+        status.unwrap_or_else(|| panic!("no answer: {answer:?}")),
+        body,
+    )
+}
+
+#[tokio::test]
+async fn a_path_or_a_body_that_could_be_read_in_two_ways_is_not_passed_on() {
+    let mut deployment = Deployment::start().await;
+    let tenant = deployment.tenant("enterprise").await;
+    let edge = deployment.start_edge(&[&tenant], "").await;
+    let token = deployment.token(&tenant.agent).await;
+    let head = format!("Host: edge\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n");
+    for path in [
+        "/%2e%2e/admin",
+        "/a/%2E%2e/b",
+        "/.%2e/b",
+        "/a/%2e./b",
+        "/a\\..\\b",
+        "/..\\admin",
+        "/%2e/b",
+        "/a/%2e%2e",
+    ] {
+        let (status, body) = raw(&edge, &format!("GET {path} HTTP/1.1\r\n{head}\r\n")).await;
+        assert_eq!(
+            (status, body.contains("INVALID_REQUEST")),
+            (400, true),
+            "{path}: {body}"
+        );
+    }
+    for (path, seen) in [
+        ("/a%2fb", "/a%2fb"),
+        ("/a..b/..c", "/a..b/..c"),
+        ("//a", "//a"),
+        ("/a;x=1", "/a;x=1"),
+    ] {
+        let (status, body) = raw(&edge, &format!("GET {path} HTTP/1.1\r\n{head}\r\n")).await;
+        let echo: Value =
+            serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {status} {body}"));
+        assert_eq!(echo["path"], seen);
+    }
+    // A GET that brings a body is refused; one that says it brings none is not.
+    let (status, _) = raw(
+        &edge,
+        &format!("GET /g HTTP/1.1\r\n{head}Content-Length: 5\r\n\r\nhello"),
+    )
+    .await;
+    assert_eq!(status, 400);
+    let (status, _) = raw(
+        &edge,
+        &format!("GET /g HTTP/1.1\r\n{head}Content-Length: 0\r\n\r\n"),
+    )
+    .await;
+    assert_eq!(status, 200);
+    let (status, _) = raw(&edge, &format!("TRACE /g HTTP/1.1\r\n{head}\r\n")).await;
+    assert_eq!(status, 400);
+    let (status, body) = raw(
+        &edge,
+        &format!("GET /g HTTP/1.1\r\n{head}X.Agent.Id: evil\r\nX~Scope: evil\r\n\r\n"),
+    )
+    .await;
+    assert_eq!((status, body.contains("evil")), (200, false), "{body}");
+    deployment.stop().await;
+}
+
+#[tokio::test]
+async fn an_origin_that_answers_nonsense_is_a_bad_gateway_and_the_next_request_is_served() {
+    let mut deployment = Deployment::start().await;
+    let tenant = deployment.tenant("enterprise").await;
+    let token = deployment.token(&tenant.agent).await;
+    let origin = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = origin.local_addr().unwrap();
+    // It answers with the status that the path names.
+    let server = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = origin.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            let read = stream.read(&mut head).await.unwrap();
+            let head = String::from_utf8_lossy(&head[..read]).into_owned();
+            let status = head
+                .split(' ')
+                .nth(1)
+                .unwrap_or("/500")
+                .trim_start_matches('/')
+                .to_owned();
+            let answer =
+                format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let (_, printed, _) = run(&["edge", "register", "nonsense"], deployment.vars()).await;
+    let printed = read_env(&printed);
+    let settings = EdgeSettings {
+        core_url: deployment.url.clone(),
+        issuer: deployment.issuer().to_owned(),
+        edge_id: printed["EDGE_ID"].clone(),
+        edge_secret: printed["EDGE_SECRET"].clone(),
+        resources: format!("{}:{}", tenant.org_id, tenant.resource),
+        origin_url: format!("http://{address}"),
+        required_scopes: String::new(),
+        port: free_port(),
+    };
+    let edge = deployment.start_edge_with(&settings).await;
+    for (status, expected) in [
+        (200, 200),
+        (204, 204),
+        (304, 304),
+        (599, 599),
+        (600, 502),
+        (999, 502),
+        (200, 200),
+    ] {
+        let answer = deployment
+            .http
+            .get(format!("{edge}/{status}"))
+            .bearer_auth(&token)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status().as_u16(), expected, "{status}");
+    }
+    server.abort();
+    // No origin at all.
+    let answer = deployment
+        .http
+        .get(format!("{edge}/200"))
+        .bearer_auth(&token)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status().as_u16(), 502);
+    deployment.stop().await;
+}
