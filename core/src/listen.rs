@@ -19,7 +19,8 @@ const MOST_CONNECTIONS: usize = 12_000;
 /// How long a head may take to arrive. It is also how long an idle connection
 /// is kept.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
-/// The largest head, in bytes; a larger one is answered with 431.
+/// How much of a head is read before it is answered with 431, in bytes; one that
+/// arrives whole may be a little larger.
 const LARGEST_HEAD: usize = 64 * 1024;
 /// How long a stop waits for what is in flight.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);

@@ -7,9 +7,9 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE,
+    ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, HOST,
 };
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -44,10 +44,20 @@ pub fn router(app: Arc<App>) -> Router {
         // From the handler outwards.
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn(in_time))
+        .layer(from_fn(one_host))
         .layer(cors(&app.config.cors_origins))
         .layer(from_fn(no_stray_cors))
         .layer(from_fn_with_state(Arc::clone(&app), access_log))
         .with_state(app)
+}
+
+/// RFC 9112 §3.2: a request of HTTP/1.1 has one Host.
+async fn one_host(request: Request, next: Next) -> Response {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return Failure::Unreadable("A request has one Host.".into()).into_response();
+    }
+    next.run(request).await
 }
 
 /// Nobody waits for longer than [`PATIENCE`]. What was being done is dropped: a

@@ -2,8 +2,8 @@
 
 use crate::error::Failure;
 
-/// Checks that `text` has `least` to `most` characters, none of them a control
-/// character, and no space at its ends.
+/// Checks that `text` has `least` to `most` characters, none of them one that
+/// cannot be seen, and no space at its ends.
 ///
 /// # Errors
 /// 422, naming `field`.
@@ -13,11 +13,19 @@ pub fn check(field: &str, text: &str, least: usize, most: usize) -> Result<(), F
         let message = format!("must have {least} to {most} characters");
         return Err(Failure::invalid(field, message));
     }
-    if text.chars().any(char::is_control) || text.trim() != text {
-        let message = "must have no control characters, and no space at its ends";
+    if text.chars().any(is_invisible) || text.trim() != text {
+        let message = "must have no invisible characters, and no space at its ends";
         return Err(Failure::invalid(field, message));
     }
     Ok(())
+}
+
+/// Control characters, and those that make a name look like another one: joiners,
+/// marks of direction, the byte order mark (Unicode's Cf, as far as it matters).
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Checks each of `texts`, and that they are at most `count` and all different.

@@ -36,6 +36,9 @@ pub(crate) async fn admit(
     let reached = feed::freshen(settings, context).await;
     let token = tokens::verify(settings, presented).await?;
     reached?;
+    if feed::gate(&token, &settings.required_scopes) == Err(Rejected::Revoked) {
+        feed::freshen_to_refuse(settings).await?;
+    }
     feed::gate(&token, &settings.required_scopes)?;
 
     let claims = token.claims();

@@ -68,6 +68,20 @@ pub(crate) async fn freshen(settings: &Rc<Settings>, context: &Context) -> Resul
     }
 }
 
+/// Asks anew before somebody is refused on a view that is not quite young: what it
+/// refuses may have been lifted since.
+///
+/// # Errors
+/// The core cannot be reached.
+pub(crate) async fn freshen_to_refuse(settings: &Settings) -> Result<(), Rejected> {
+    if view_age_ms().is_none_or(|age| age >= ASK_EVERY_MS)
+        && let Err(error) = ask(settings).await
+    {
+        worker::console_error!("feed: {error}");
+    }
+    still_fresh()
+}
+
 /// Refuses where the view has become too old meanwhile.
 ///
 /// # Errors

@@ -10,7 +10,6 @@ use worker::{Headers, Request, Response};
 
 use crate::admit::Admitted;
 use crate::answer::{self, IDENTITY};
-use crate::settings::Settings;
 
 /// A request that can be passed on as one request.
 pub(crate) struct Passable {

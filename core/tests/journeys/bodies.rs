@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::Deployment;
+use crate::support::{Deployment, raw};
 
 #[tokio::test]
 async fn a_value_that_cannot_be_is_refused_with_the_name_of_its_member() {
@@ -14,6 +14,11 @@ async fn a_value_that_cannot_be_is_refused_with_the_name_of_its_member() {
         ("/agents", json!({}), "name"),
         ("/agents", json!({ "name": "" }), "name"),
         ("/agents", json!({ "name": "a\nb" }), "name"),
+        (
+            "/agents",
+            json!({ "name": "admin\u{200b}istrator" }),
+            "name",
+        ),
         ("/agents", json!({ "name": "x".repeat(129) }), "name"),
         ("/agents", json!({ "name": 1 }), "body"),
         ("/agents", json!({ "name": "a", "colour": "red" }), "body"),
@@ -145,5 +150,20 @@ async fn a_body_that_is_not_json_as_it_must_be_is_unreadable() {
         .unwrap();
     assert_eq!(patch.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert!(patch.headers().contains_key("allow"));
+    deployment.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_has_one_host_and_a_bounded_head() {
+    let deployment = Deployment::start().await;
+    for (head, expected) in [
+        ("Host: a\r\n".to_owned(), 200),
+        (String::new(), 400),
+        ("Host: a\r\nHost: b\r\n".to_owned(), 400),
+        (format!("Host: a\r\nX: {}\r\n", "a".repeat(300_000)), 431),
+    ] {
+        let request = format!("GET /health HTTP/1.1\r\n{head}Connection: close\r\n\r\n");
+        assert_eq!(raw(&deployment.url, &request).await.0, expected);
+    }
     deployment.stop().await;
 }

@@ -4,34 +4,9 @@
 use agentidp_core::dev::EdgeSettings;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
-use crate::support::{Deployment, free_port, read_env, run};
-
-/// Sends bytes as they are; answers with the status and the body.
-async fn raw(edge: &str, request: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(edge.trim_start_matches("http://"))
-        .await
-        .unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    let read = stream.read_to_end(&mut answer);
-    // An answer on a connection that stays open is over when nothing comes.
-    let _ = tokio::time::timeout(std::time::Duration::from_millis(700), read).await;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
-    let body = answer
-        .split_once("\r\n\r\n")
-        .map_or("", |(_, body)| body)
-        .to_owned();
-    (
-        status.unwrap_or_else(|| panic!("no answer: {answer:?}")),
-        body,
-    )
-}
+use crate::support::{Deployment, free_port, raw, read_env, run};
 
 #[tokio::test]
 async fn a_path_or_a_body_that_could_be_read_in_two_ways_is_not_passed_on() {

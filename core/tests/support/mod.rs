@@ -15,6 +15,8 @@ use reqwest::{Response, StatusCode};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 /// The binary under test.
@@ -434,4 +436,29 @@ impl Deployment {
             .await;
         Client::from_json(&made["administrator"])
     }
+}
+
+/// Sends bytes as they are; answers with the status and the body.
+pub async fn raw(url: &str, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://"))
+        .await
+        .unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    // An answer on a connection that stays open is over when nothing comes.
+    let _ = tokio::time::timeout(Duration::from_millis(700), read).await;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    let body = answer
+        .split_once("\r\n\r\n")
+        .map_or("", |(_, body)| body)
+        .to_owned();
+    (
+        status.unwrap_or_else(|| panic!("no answer: {answer:?}")),
+        body,
+    )
 }
