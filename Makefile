@@ -28,6 +28,7 @@ lint: toolchain ## Check formatting, clippy and rustdoc, with warnings denied.
 	$(CARGO) clippy --release --locked --package agentidp-edge --target $(WASM) -- -D warnings
 	cd policies && $(CARGO) clippy --release --locked --target $(WASM) --target-dir ../target/policies -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --exclude agentidp-edge --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --package agentidp-edge --target $(WASM) --no-deps
 
 sqlx: ## Check the statements against the schema and renew .sqlx; DATABASE_URL names a migrated database.
 	@test -n "$$DATABASE_URL" || { echo "set DATABASE_URL to a database that agentidp migrate has migrated"; exit 1; }

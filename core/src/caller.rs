@@ -164,6 +164,14 @@ async fn verify(app: &App, headers: &HeaderMap, now: Now) -> Result<Verified, Re
 pub struct Operator(Caller);
 
 impl Operator {
+    /// Lets the operator do what stops nobody.
+    ///
+    /// # Errors
+    /// 429 where a limit is spent, 503 where nobody knows.
+    pub fn may(&self) -> Result<(), Failure> {
+        self.0.may(scope::OPERATOR)
+    }
+
     /// The operator's agent.
     pub fn agent_id(&self) -> AgentId {
         self.0.agent_id()
@@ -175,7 +183,7 @@ impl FromRequestParts<Arc<App>> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
         let caller = Caller::from_request_parts(parts, app).await?;
-        caller.may(scope::OPERATOR)?;
+        caller.may_even_when_spent(scope::OPERATOR)?;
         Ok(Self(caller))
     }
 }

@@ -12,6 +12,10 @@ use crate::error::Failure;
 use crate::ids::{AgentId, EventId, OrgId};
 use crate::revocations::{self, Revocation};
 
+/// How long another replica may still issue by what it had read, in whole seconds:
+/// four times what it waits between two looks (see [`crate::follow`]).
+const PROPAGATION_S: u64 = 1;
+
 /// A change that has begun. Dropped without [`Change::commit`] it never was.
 #[derive(Debug)]
 pub struct Change<'a> {
@@ -98,9 +102,12 @@ impl<'a> Change<'a> {
     /// # Errors
     /// The database's; then nothing has changed, or it is not known.
     pub async fn commit(mut self) -> Result<(), Failure> {
+        // Read anew: tokens were issued while this waited for its locks, and others
+        // will be until every replica has heard of it. They all are older tokens.
+        let lifted_at = Now::read().s() + PROPAGATION_S;
         for revocation in std::mem::take(&mut self.revocations) {
             let seq = self.next_number().await?;
-            revocations::put(&mut self.transaction, &revocation, seq, self.now).await?;
+            revocations::put(&mut self.transaction, &revocation, seq, lifted_at, self.now).await?;
         }
         let touched = std::mem::take(&mut self.touched);
         for (org_id, agent_id) in &touched {

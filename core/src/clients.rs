@@ -144,7 +144,7 @@ async fn read(pool: &PgPool, agent_id: AgentId, now: Now) -> Result<Option<Clien
     let Some(row) = row else {
         return Ok(None);
     };
-    let secrets = credentials::usable(&mut *transaction, agent_id, now).await?;
+    let secrets = credentials::usable(&mut *transaction, row.org_id, agent_id, now).await?;
     let audiences = resources::of_tenant(&mut *transaction, row.org_id).await?;
     let tier = tenants::tier_of(&mut *transaction, row.org_id).await?;
     transaction.commit().await?;

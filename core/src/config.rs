@@ -2,6 +2,7 @@
 //! before a port is bound, and the error names the variable.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -64,7 +65,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "TRUSTED_PROXIES",
-        "Comma-separated addresses or networks whose X-Forwarded-For is believed.",
+        "Comma-separated addresses or networks whose X-Forwarded-For is to be believed; not read yet.",
         "",
     ),
     setting(
@@ -88,6 +89,16 @@ pub const SETTINGS: &[Setting] = &[
         "true",
     ),
     setting("EDGE_PORT", "The edge's port under `agentidp dev`.", "8787"),
+    setting(
+        "REQUIRED_SCOPES",
+        "Scopes that every call of the edge needs under `agentidp dev`, separated by spaces.",
+        "",
+    ),
+    setting(
+        "RUST_LOG",
+        "What is logged: error, warn, info or debug, for all or by module.",
+        "info",
+    ),
     setting(
         "POSTGRES_USER",
         "compose: the database's owner.",
@@ -262,7 +273,7 @@ impl Config {
     /// # Errors
     /// The first variable that is missing or unusable.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_vars(&std::env::vars().collect())
+        Self::from_vars(&environment())
     }
 
     /// Reads the settings out of `vars`. An empty value is no value.
@@ -340,6 +351,14 @@ fn origins(value: Option<&str>) -> Result<Vec<String>, ConfigError> {
                 .ok_or_else(|| invalid("CORS_ORIGIN", problem))
         })
         .collect()
+}
+
+/// The variables of the process that are text.
+pub(crate) fn environment() -> HashMap<String, String> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
 }
 
 fn number(

@@ -72,7 +72,11 @@ async fn look(app: &App, cursor: Option<i64>) -> Result<i64, sqlx::Error> {
     .await?;
     let last = changes.last().map_or(cursor, |change| change.seq);
     for change in changes {
-        app.clients.forget(change.org_id, change.agent_id);
+        match change.org_id {
+            Some(org_id) => app.clients.forget(org_id, change.agent_id),
+            // A tier's numbers or its module.
+            None => app.clients.forget_all(),
+        }
     }
     Ok(last)
 }

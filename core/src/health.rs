@@ -20,7 +20,7 @@ pub(crate) async fn health() -> Json<Value> {
 }
 
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
-    match tokio::time::timeout(PATIENCE * 2, missing(&app)).await {
+    match tokio::time::timeout(PATIENCE * 3 / 2, missing(&app)).await {
         Ok(None) => (StatusCode::OK, Json(json!({ "status": "ok" }))),
         Ok(Some(reason)) => unready(reason),
         Err(_) => unready("A part did not answer in time."),

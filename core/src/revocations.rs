@@ -88,15 +88,17 @@ fn kind(word: &str) -> Option<Kind> {
     .find(|kind| self::word(*kind) == word)
 }
 
-/// Makes or lifts an entry, under the number `seq`.
+/// Makes an entry, or lifts it as of `lifted_at` (Unix seconds), under the number
+/// `seq`.
 pub(crate) async fn put(
     connection: &mut PgConnection,
     revocation: &Revocation,
     seq: i64,
+    lifted_at: u64,
     now: Now,
 ) -> Result<(), sqlx::Error> {
     // To the second, as `iat` is.
-    let lifted_at = revocation.lifted.then(|| from_unix_s(now.s()));
+    let lifted_at = revocation.lifted.then(|| from_unix_s(lifted_at));
     sqlx::query!(
         "INSERT INTO revocations (kind, id, org_id, seq, revoked_at, lifted_at, expires_at, rpm)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)

@@ -9,7 +9,7 @@ use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, HOST,
 };
-use axum::http::{HeaderName, HeaderValue, Method, Version};
+use axum::http::{HeaderName, HeaderValue, Method, Uri, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,7 +18,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use crate::access_log::access_log;
 use crate::app::App;
 use crate::body::LARGEST_BODY;
-use crate::error::Failure;
+use crate::error::{Failure, OAuthFailure};
 use crate::{agents, credentials, edge_sync, health, resources, tenants, tokens};
 
 /// How long a request may take before it is answered with 503.
@@ -40,7 +40,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(tokens::well_known(&app.config.issuer))
         .nest("/api/v1", api)
         .fallback(async || Failure::NotFound)
-        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
+        .method_not_allowed_fallback(async |uri: Uri| refuse(uri.path(), Failure::MethodNotAllowed))
         // From the handler outwards.
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn(in_time))
@@ -63,10 +63,19 @@ async fn one_host(request: Request, next: Next) -> Response {
 /// Nobody waits for longer than [`PATIENCE`]. What was being done is dropped: a
 /// transaction that has not committed never was.
 async fn in_time(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
     match tokio::time::timeout(PATIENCE, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Failure::Unavailable("This took too long.").into_response(),
+        Err(_) => refuse(&path, Failure::Unavailable("This took too long.")),
     }
+}
+
+/// The refusal in the words of the endpoint that was meant.
+fn refuse(path: &str, failure: Failure) -> Response {
+    if path.starts_with("/api/v1/token") {
+        return OAuthFailure(failure).into_response();
+    }
+    failure.into_response()
 }
 
 /// An origin that is not on the list gets no CORS header at all.

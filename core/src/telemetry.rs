@@ -13,7 +13,8 @@ use crate::config::AppEnv;
 
 /// Starts the log. `RUST_LOG` decides what is said, `info` by default.
 pub fn start(app_env: AppEnv) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter);
     // A second start, as in a test, keeps the first one's log.
     let _ = match app_env {

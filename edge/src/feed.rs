@@ -74,10 +74,11 @@ pub(crate) async fn freshen(settings: &Rc<Settings>, context: &Context) -> Resul
 /// # Errors
 /// The core cannot be reached.
 pub(crate) async fn freshen_to_refuse(settings: &Settings) -> Result<(), Rejected> {
-    if view_age_ms().is_none_or(|age| age >= ASK_EVERY_MS)
-        && let Err(error) = ask(settings).await
-    {
-        worker::console_error!("feed: {error}");
+    if view_age_ms().is_none_or(|age| age >= ASK_EVERY_MS) && begin_asking() {
+        if let Err(error) = ask(settings).await {
+            worker::console_error!("feed: {error}");
+        }
+        FEED.with_borrow_mut(|feed| feed.asking_ms = None);
     }
     still_fresh()
 }

@@ -46,10 +46,12 @@ pub(crate) fn look(origin: &str, request: &Request) -> Option<Passable> {
     })
 }
 
-/// Whether a path segment is `.` or `..`, written out or escaped.
+/// Whether a path segment is `.` or `..`, or holds one behind an escaped slash:
+/// written out or escaped, since an origin may decode before it resolves.
 fn is_dots(segment: &str) -> bool {
-    let dots = segment.to_ascii_lowercase().replace("%2e", ".");
-    dots == "." || dots == ".."
+    let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+    let plain = plain.replace("%2f", "/").replace("%5c", "/");
+    plain.split('/').any(|part| part == "." || part == "..")
 }
 
 /// Sends `request` to the origin and hands its answer back.
@@ -60,8 +62,7 @@ pub(crate) async fn forward(
 ) -> worker::Result<Response> {
     let headers = Headers::new();
     for (name, value) in request.headers().entries() {
-        // The connection to the origin is the edge's own affair.
-        if !is_identity(&name) && !name.eq_ignore_ascii_case("upgrade") {
+        if !is_identity(&name) && !is_of_the_connection(&name) {
             headers.append(&name, &value)?;
         }
     }
@@ -112,6 +113,21 @@ fn hand_back(response: &web_sys::Response, admitted: &Admitted) -> worker::Resul
     let body = response.body();
     let answer = web_sys::Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)?;
     Ok(answer.into())
+}
+
+/// What is between two neighbours, RFC 9110 §7.6.1: the edge and the origin agree
+/// on their own. (An interim answer to `Expect` would stop workerd's fetch.)
+fn is_of_the_connection(name: &str) -> bool {
+    [
+        "connection",
+        "expect",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "upgrade",
+    ]
+    .iter()
+    .any(|between| name.eq_ignore_ascii_case(between))
 }
 
 /// Whether `name` could be read as one of ours: CGI and its heirs take an

@@ -29,6 +29,8 @@ const MOST_MISSES: usize = 1_024;
 struct Keys {
     set: Option<Rc<Jwks>>,
     fetched_ms: u64,
+    /// When the core was last asked, whatever it answered.
+    asked_ms: u64,
     misses: HashMap<String, u64>,
     /// Imported once: an import costs more than a signature check.
     imported: HashMap<String, CryptoKey>,
@@ -38,80 +40,70 @@ thread_local! {
     static KEYS: RefCell<Keys> = RefCell::default();
 }
 
-/// The key that must have signed `presented`, and the set that it is of.
+/// The key that must have signed `presented`.
 ///
 /// # Errors
 /// The set does not have it, or has never been reached.
-pub(crate) async fn find(
-    settings: &Settings,
-    presented: &Presented<'_>,
-) -> Result<(Rc<Jwks>, Jwk), Rejected> {
-    let set = match current() {
-        Some(set) => set,
-        None => fetch(settings).await?,
-    };
+pub(crate) async fn find(settings: &Settings, presented: &Presented<'_>) -> Result<Jwk, Rejected> {
+    let set = get(settings).await?;
     match presented.choose(&set) {
         Err(Rejected::UnknownKey) if may_ask(presented.unverified_kid()) => {
-            let set = fetch(settings).await?;
+            let fetched = fetch(settings).await;
+            let Ok(set) = fetched else {
+                // Nobody knows whether there is such a key by now.
+                return Err(Rejected::UnknownKey);
+            };
             let key = presented.choose(&set).cloned();
             if key == Err(Rejected::UnknownKey) {
                 remember_miss(presented.unverified_kid());
             }
-            Ok((set, key?))
+            key
         }
-        chosen => {
-            let key = chosen?.clone();
-            Ok((set, key))
-        }
+        chosen => chosen.cloned(),
     }
 }
 
 /// The set, unless it is old or was never fetched.
-pub(crate) fn current() -> Option<Rc<Jwks>> {
+fn current() -> Option<Rc<Jwks>> {
     KEYS.with_borrow(|keys| {
         let age = local_ms().checked_sub(keys.fetched_ms)?;
         keys.set.clone().filter(|_| age < OLDEST_MS)
     })
 }
 
-/// The set, asked for where it is old.
+/// The set, asked for where it is old. One that cannot be renewed is still the
+/// core's: what it signed can be checked.
 ///
 /// # Errors
 /// It has never been reached.
 pub(crate) async fn get(settings: &Settings) -> Result<Rc<Jwks>, Rejected> {
-    match current() {
-        Some(set) => Ok(set),
-        None => fetch(settings).await,
+    if let Some(set) = current() {
+        return Ok(set);
+    }
+    match fetch(settings).await {
+        Ok(set) => Ok(set),
+        Err(error) => {
+            worker::console_error!("key set: {error}");
+            let old = KEYS.with_borrow(|keys| keys.set.clone());
+            old.ok_or(Rejected::Unavailable {
+                reason: "The issuer's keys cannot be reached at the moment.",
+            })
+        }
     }
 }
 
-async fn fetch(settings: &Settings) -> Result<Rc<Jwks>, Rejected> {
+async fn fetch(settings: &Settings) -> Result<Rc<Jwks>, core_api::CoreError> {
+    KEYS.with_borrow_mut(|keys| keys.asked_ms = local_ms());
     let url = format!("{}/.well-known/jwks.json", settings.core_url);
-    let fetched = match core_api::get(&url, None).await {
-        Ok(bytes) => Jwks::read(&bytes).map_err(core_api::CoreError::from),
-        Err(error) => Err(error),
-    };
-    match fetched {
-        Ok(set) => {
-            let set = Rc::new(set);
-            KEYS.with_borrow_mut(|keys| {
-                let gone = |kid: &str| set.keys.iter().all(|key| key.kid != kid);
-                keys.imported.retain(|kid, _| !gone(kid));
-                keys.misses.retain(|kid, _| gone(kid));
-                keys.set = Some(Rc::clone(&set));
-                keys.fetched_ms = local_ms();
-            });
-            Ok(set)
-        }
-        Err(error) => {
-            worker::console_error!("key set: {error}");
-            // An old set is still the core's; what it signed can be checked.
-            KEYS.with_borrow(|keys| keys.set.clone())
-                .ok_or(Rejected::Unavailable {
-                    reason: "The issuer's keys cannot be reached at the moment.",
-                })
-        }
-    }
+    let set = Rc::new(Jwks::read(&core_api::get(&url, None).await?)?);
+    KEYS.with_borrow_mut(|keys| {
+        let gone = |kid: &str| set.keys.iter().all(|key| key.kid != kid);
+        keys.imported.retain(|kid, _| !gone(kid));
+        keys.misses.retain(|kid, _| gone(kid));
+        keys.set = Some(Rc::clone(&set));
+        keys.fetched_ms = local_ms();
+    });
+    Ok(set)
 }
 
 fn may_ask(kid: &str) -> bool {
@@ -122,7 +114,7 @@ fn may_ask(kid: &str) -> bool {
             .misses
             .get(kid)
             .is_some_and(|then| since(*then) < MISS_MS);
-        !missed && since(keys.fetched_ms) >= ASK_EVERY_MS
+        !missed && since(keys.asked_ms) >= ASK_EVERY_MS
     })
 }
 

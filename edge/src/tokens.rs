@@ -33,7 +33,7 @@ pub(crate) async fn verify(settings: &Settings, token: &str) -> Result<Rc<Verifi
         return Ok(kept);
     }
     let presented = Presented::parse(token)?;
-    let (_, key) = keys::find(settings, &presented).await?;
+    let key = keys::find(settings, &presented).await?;
     let now_s = core_ms() / 1000;
     let verified = presented
         .verify(&key, &settings.expected, now_s, &WebCrypto)

@@ -23,7 +23,7 @@ use crate::caller::Caller;
 use crate::change::Change;
 use crate::clock::Now;
 use crate::error::Failure;
-use crate::ids::{AgentId, CredentialId};
+use crate::ids::{AgentId, CredentialId, OrgId};
 use crate::page::{Page, PageRequest};
 use crate::path::{Id, Ids};
 use crate::revocations::Revocation;
@@ -65,7 +65,7 @@ async fn make(
         .await?
         .ok_or(Failure::NotFound)?;
     check_holder(&caller, &agent)?;
-    check_count(&mut change, agent_id).await?;
+    check_count(&mut change, org_id, agent_id).await?;
     let issued = issue(&mut change, org_id, agent_id, body.expires_at).await?;
     change.commit().await?;
     Ok(shown_once(agent_id, issued.credential_id, issued))
@@ -88,7 +88,7 @@ async fn replace(
         .await?
         .ok_or(Failure::NotFound)?;
     check_holder(&caller, &agent)?;
-    check_count(&mut change, agent_id).await?;
+    check_count(&mut change, org_id, agent_id).await?;
     let rotated = rotate(&mut change, org_id, &old, &body).await?;
     change.commit().await?;
     Ok(shown_once(agent_id, rotated.issued.credential_id, rotated))
@@ -105,9 +105,13 @@ fn shown_once(agent_id: AgentId, credential_id: CredentialId, body: impl Seriali
 }
 
 /// An agent's working credentials are bounded.
-async fn check_count(change: &mut Change<'_>, agent_id: AgentId) -> Result<(), Failure> {
+async fn check_count(
+    change: &mut Change<'_>,
+    org_id: OrgId,
+    agent_id: AgentId,
+) -> Result<(), Failure> {
     let now = change.now();
-    if store::count_active(change.connection(), agent_id, now).await? < MOST_ACTIVE {
+    if store::count_active(change.connection(), org_id, agent_id, now).await? < MOST_ACTIVE {
         return Ok(());
     }
     let why = format!("An agent has at most {MOST_ACTIVE} credentials that work.");

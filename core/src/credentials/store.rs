@@ -114,12 +114,14 @@ pub(super) async fn list(
 /// How many credentials of the agent work.
 pub(super) async fn count_active(
     executor: impl PgExecutor<'_>,
+    org_id: OrgId,
     agent_id: AgentId,
     now: Now,
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "n!" FROM credentials
-            WHERE agent_id = $1 AND revoked_at IS NULL AND expires_at > $2"#,
+            WHERE org_id = $1 AND agent_id = $2 AND revoked_at IS NULL AND expires_at > $3"#,
+        org_id.0,
         agent_id.0,
         now.timestamp(),
     )
@@ -174,13 +176,15 @@ pub(super) async fn replace(
 /// The agent's credentials that work at `now`: id, digest, and end in Unix seconds.
 pub(crate) async fn usable(
     executor: impl PgExecutor<'_>,
+    org_id: OrgId,
     agent_id: AgentId,
     now: Now,
 ) -> Result<Vec<(CredentialId, SecretDigest, u64)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT credential_id AS "credential_id: CredentialId", secret_sha256, expires_at
              FROM credentials
-            WHERE agent_id = $1 AND revoked_at IS NULL AND expires_at > $2"#,
+            WHERE org_id = $1 AND agent_id = $2 AND revoked_at IS NULL AND expires_at > $3"#,
+        org_id.0,
         agent_id.0,
         now.timestamp(),
     )

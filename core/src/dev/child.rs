@@ -11,7 +11,8 @@ use super::DevError;
 /// How long a process may take to stop before it is killed.
 const STOP_PATIENCE: Duration = Duration::from_secs(8);
 
-/// A process that ends with this one, whatever ends this one.
+/// A process that ends with this one: on Linux whatever ends this one, elsewhere
+/// where this one can still stop it.
 #[derive(Debug)]
 pub struct Child {
     process: tokio::process::Child,

@@ -173,7 +173,7 @@ async fn with_secret(
 ) -> Result<(AgentId, Secret), Failure> {
     let now = change.now();
     if let Some(secret) = kept.and_then(|text| Secret::read(SecretKind::Client, text)) {
-        let usable = credentials::usable(change.connection(), agent_id, now).await?;
+        let usable = credentials::usable(change.connection(), org_id, agent_id, now).await?;
         if usable
             .iter()
             .any(|(_, digest, _)| digest.matches(&secret.digest()))

@@ -14,8 +14,11 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
 use crate::clock::Now;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::keys;
 use crate::serve::{Service, connect_database, signalled};
 use crate::{migrate, telemetry};
@@ -56,18 +59,53 @@ pub(crate) fn say(line: impl std::fmt::Display) {
     println!("{line}");
 }
 
+/// Everything that was started.
+struct Running {
+    postgres: Option<postgres::Postgres>,
+    core: JoinHandle<()>,
+    stop_core: oneshot::Sender<()>,
+    edge: Edge,
+    // Locked for as long as this runs.
+    _folder: Folder,
+}
+
 /// Starts everything, says what to paste next, and runs until it is told to stop
-/// or its parent has gone.
+/// or its parent has gone, which may be while it starts.
 ///
 /// # Errors
 /// The first part that cannot be had.
 pub async fn run(options: Options) -> Result<(), DevError> {
-    let mut vars: HashMap<String, String> = std::env::vars().collect();
+    let mut stop = std::pin::pin!(signalled().map_err(DevError::new)?);
+    let mut orphaned = std::pin::pin!(child::orphaned());
+    let mut running = tokio::select! {
+        started = start(options) => started?,
+        // What had begun ends with this.
+        () = &mut stop => return Ok(()),
+        () = &mut orphaned => return Ok(()),
+    };
+    let failed = tokio::select! {
+        () = stop => None,
+        () = orphaned => None,
+        () = running.edge.ended() => Some("the edge has ended by itself"),
+        () = ended(&mut running.postgres) => Some("Postgres has ended by itself"),
+    };
+    running.edge.stop().await;
+    let _ = running.stop_core.send(());
+    let _ = running.core.await;
+    if let Some(postgres) = running.postgres {
+        postgres.stop().await;
+    }
+    failed.map_or(Ok(()), |why| Err(DevError::new(why)))
+}
+
+async fn start(options: Options) -> Result<Running, DevError> {
+    let mut vars = config::environment();
     let port = self::port(&vars, "PORT", 3000)?;
     let edge_port = self::port(&vars, "EDGE_PORT", 8787)?;
-    let stop = signalled().map_err(DevError::new)?;
-    let orphaned = child::orphaned();
-
+    if port == edge_port {
+        let why = format!("PORT and EDGE_PORT are both {port}: set one of them to another port");
+        return Err(DevError(why));
+    }
     let folder = Folder::open(&options.folder)?;
     let edge_files = edge::Files::find(&options.bundle, &options.node_modules)?;
     check_free(port, "PORT")?;
@@ -94,16 +132,17 @@ pub async fn run(options: Options) -> Result<(), DevError> {
     let demo = demo::prepare(&pool, &folder).await?;
     pool.close().await;
 
-    let core_url = config.issuer.as_str().to_owned();
+    let core_url = format!("http://127.0.0.1:{port}");
+    let issuer = config.issuer.as_str().to_owned();
     let service = Service::start(config).await.map_err(DevError::new)?;
     let origin = echo::start().await?;
-    let (stopped, stop_core) = tokio::sync::oneshot::channel::<()>();
+    let (stop_core, stopped) = oneshot::channel::<()>();
     let core = tokio::spawn(service.run(async {
-        let _ = stop_core.await;
+        let _ = stopped.await;
     }));
     let settings = EdgeSettings {
         core_url: core_url.clone(),
-        issuer: core_url.clone(),
+        issuer,
         edge_id: demo.edge_id.clone(),
         edge_secret: demo.edge_secret.clone(),
         resources: format!("{}:{}", demo.org_id, demo::RESOURCE),
@@ -111,25 +150,17 @@ pub async fn run(options: Options) -> Result<(), DevError> {
         required_scopes: vars.get("REQUIRED_SCOPES").cloned().unwrap_or_default(),
         port: edge_port,
     };
-    let mut edge = Edge::start(&edge_files, &settings, &folder.edge_objects()?).await?;
+    let edge = Edge::start(&edge_files, &settings, &folder.edge_objects()?).await?;
     let edge_url = format!("http://127.0.0.1:{edge_port}");
     env_file::write(&folder, &core_url, &edge_url, &demo)?;
     say(env_file::paste_next(&folder));
-
-    let mut postgres = postgres;
-    let failed = tokio::select! {
-        () = stop => None,
-        () = orphaned => None,
-        () = edge.ended() => Some("the edge has ended by itself"),
-        () = ended(&mut postgres) => Some("Postgres has ended by itself"),
-    };
-    edge.stop().await;
-    let _ = stopped.send(());
-    let _ = core.await;
-    if let Some(postgres) = postgres {
-        postgres.stop().await;
-    }
-    failed.map_or(Ok(()), |why| Err(DevError::new(why)))
+    Ok(Running {
+        postgres,
+        core,
+        stop_core,
+        edge,
+        _folder: folder,
+    })
 }
 
 async fn ended(postgres: &mut Option<postgres::Postgres>) {
@@ -154,7 +185,9 @@ fn complete(
     default("REDIS_URL", "memory:".to_owned());
     default("HOST", Ipv4Addr::LOCALHOST.to_string());
     default("ISSUER_URL", format!("http://127.0.0.1:{port}"));
-    if !vars.contains_key("JWT_PRIVATE_KEY") || !vars.contains_key("JWT_PUBLIC_KEY") {
+    let given = |name: &str| vars.get(name).is_some_and(|value| !value.trim().is_empty());
+    // One half alone is for the settings to refuse.
+    if !given("JWT_PRIVATE_KEY") && !given("JWT_PUBLIC_KEY") {
         let pair = folder
             .keys(|| keys::generate(agentidp_verify::Algorithm::EdDSA).map_err(DevError::new))?;
         vars.insert("JWT_PRIVATE_KEY".into(), pair.private);

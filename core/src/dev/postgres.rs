@@ -73,7 +73,7 @@ impl Home {
     /// A command that runs as the directory's user, in it.
     fn command(&self, program: PathBuf) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(&self.path);
+        command.current_dir(&self.path).kill_on_drop(true);
         if let Some(user) = self.user {
             command.uid(user.uid).gid(user.gid);
         }
@@ -202,13 +202,15 @@ async fn initialize(home: &Home) -> Result<PathBuf, DevError> {
     if let Some(user) = home.user {
         chown(&password, Some(user.uid), Some(user.gid)).map_err(DevError::new)?;
     }
+    // Under another name until it is whole: this may be interrupted.
+    let making = home.path.join("data.new");
     let mut said = String::new();
     for binaries in candidates {
-        let _ = fs::remove_dir_all(home.data());
+        let _ = fs::remove_dir_all(&making);
         let mut command = home.command(binaries.join("initdb"));
         command
             .arg("-D")
-            .arg(home.data())
+            .arg(&making)
             .args([
                 "-U",
                 OWNER,
@@ -222,6 +224,7 @@ async fn initialize(home: &Home) -> Result<PathBuf, DevError> {
             Ok(output) if output.status.success() => {
                 let chosen = binaries.display().to_string();
                 fs::write(home.path.join("binaries"), chosen).map_err(DevError::new)?;
+                fs::rename(&making, home.data()).map_err(DevError::new)?;
                 return Ok(binaries);
             }
             Ok(output) => {
@@ -232,7 +235,7 @@ async fn initialize(home: &Home) -> Result<PathBuf, DevError> {
             Err(error) => said = format!("{}: {error}", binaries.display()),
         }
     }
-    let _ = fs::remove_dir_all(home.data());
+    let _ = fs::remove_dir_all(&making);
     Err(DevError(format!("initdb failed: {said}")))
 }
 

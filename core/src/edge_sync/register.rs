@@ -21,12 +21,14 @@ pub struct RegisteredEdge {
 /// gives it.
 ///
 /// # Errors
-/// 409 where there is one of this name; 404 before `agentidp bootstrap`.
+/// 409 where there is one of this name; or none before `agentidp bootstrap`.
 pub async fn register(change: &mut Change<'_>, place: &str) -> Result<RegisteredEdge, Failure> {
     crate::text::check("place", place, 1, 64)?;
     let platform: OrgId = store::platform(change.connection())
         .await?
-        .ok_or(Failure::NotFound)?;
+        .ok_or(Failure::Conflict(
+            "There is no operator yet: run `agentidp bootstrap` first.".into(),
+        ))?;
     let edge = RegisteredEdge {
         edge_id: EdgeId::new(change.now(), &mut rand::rng()),
         secret: Secret::generate(SecretKind::Edge, &mut rand::rng()),

@@ -90,7 +90,12 @@ impl Denial {
     /// The whole reason, for the audit event.
     pub fn for_the_record(&self) -> String {
         match self {
-            Self::Said(reason) => reason.chars().take(LONGEST_REASON).collect(),
+            // PostgreSQL's JSON has no NUL, and a log no lines in a line.
+            Self::Said(reason) => reason
+                .chars()
+                .take(LONGEST_REASON)
+                .map(|c| if c.is_control() { '?' } else { c })
+                .collect(),
             Self::NothingLeft => "no scope left".into(),
             Self::Failed(why) => format!("module failed: {why}"),
             Self::NoModule(why) => format!("no module: {why}"),
@@ -226,5 +231,7 @@ mod tests {
     fn a_reason_reaches_the_client_without_what_a_header_or_json_could_trip_over() {
         let said = Denial::Said("no \"quotes\"\n\u{1F600} é".into());
         assert_eq!(said.for_the_client(), "no ?quotes??? ?");
+        let nul = Denial::Said("a\0b".into());
+        assert_eq!(nul.for_the_record(), "a?b");
     }
 }

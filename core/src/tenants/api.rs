@@ -55,6 +55,7 @@ async fn make(
     operator: Operator,
     JsonBody(body): JsonBody<MakeTenant>,
 ) -> Result<(StatusCode, [(&'static str, String); 1], Json<MadeTenant>), Failure> {
+    operator.may()?;
     let mut change = app.change(operator.agent_id()).await?;
     let made = create(&mut change, &body.name, &body.tier).await?;
     let tenant = store::one(change.connection(), made.org_id).await?;
@@ -113,6 +114,10 @@ async fn change(
     Id(org_id): Id<OrgId>,
     JsonBody(body): JsonBody<ChangeTenant>,
 ) -> Result<Json<Tenant>, Failure> {
+    let only_stops = body.name.is_none() && body.tier.is_none();
+    if !(only_stops && body.status == Some(Status::Suspended)) {
+        operator.may()?;
+    }
     body.name.as_deref().map_or(Ok(()), check_name)?;
     body.tier.as_deref().map_or(Ok(()), check_tier)?;
 

@@ -266,3 +266,23 @@ async fn a_port_in_use_is_one_clear_line_with_the_remedy() {
         drop(taken);
     }
 }
+
+#[tokio::test]
+async fn a_stop_while_it_starts_leaves_no_process() {
+    let dev = Dev::new();
+    for wait_ms in [100, 400, 900] {
+        let mut child = dev.spawn("exec");
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        signal(&child, Signal::INT);
+        let ended = tokio::time::timeout(Duration::from_secs(12), child.wait()).await;
+        assert!(ended.is_ok(), "{}", dev.said());
+        dev.none_is_left().await;
+    }
+    let mut child = dev
+        .start("exec", dev.said().matches("\nReady.").count() + 1)
+        .await;
+    let token = dev.token().await;
+    assert_eq!(dev.hello(&token).await.0, StatusCode::OK);
+    signal(&child, Signal::INT);
+    assert!(child.wait().await.unwrap().success());
+}

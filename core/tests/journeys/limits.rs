@@ -301,3 +301,26 @@ async fn a_downgrade_caps_the_tokens_that_carry_more() {
     }
     deployment.stop().await;
 }
+
+#[tokio::test]
+async fn a_change_of_a_tiers_numbers_reaches_clients_that_are_known_already() {
+    let deployment = Deployment::start().await;
+    let tenant = deployment.tenant("pro").await;
+    let limit = async || {
+        deployment.ask_token(&tenant.agent, &[]).await.headers()["x-ratelimit-limit"]
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(limit().await, "1000");
+    set_tier(&deployment, "pro", "requests_per_minute", 777).await;
+    let begun = std::time::Instant::now();
+    while limit().await != "777" {
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "the change has not come"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    deployment.stop().await;
+}

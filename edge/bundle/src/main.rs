@@ -1,4 +1,4 @@
-//! Builds the Worker into `target/edge`: cargo for wasm32, then wasm-bindgen as a
+//! Builds the Worker into `target/edge-bundle`: cargo for wasm32, then wasm-bindgen as a
 //! library, then the shim and workerd's configuration beside it. It needs nothing
 //! but crates, so it works where `worker-build` cannot fetch its tools.
 
