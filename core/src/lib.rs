@@ -40,6 +40,7 @@ pub mod dev;
 pub mod ids;
 pub mod migrate;
 pub mod serve;
+pub mod settings;
 pub mod telemetry;
 
 pub use error::Failure;

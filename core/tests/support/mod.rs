@@ -1,6 +1,7 @@
 //! A whole deployment for one journey: a database of its own, the real binary,
 //! and, where it is asked for, the edge in a real workerd before an echo origin.
 
+mod calls;
 pub mod forge;
 
 use std::collections::HashMap;
@@ -11,9 +12,9 @@ use std::time::Duration;
 use agentidp_core::dev::{Child, Edge, EdgeFiles, EdgeSettings, start_echo};
 use agentidp_core::keys;
 use agentidp_verify::Algorithm;
-use reqwest::{Response, StatusCode};
+use reqwest::StatusCode;
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::PgPool;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -260,128 +261,6 @@ impl Deployment {
         format!("http://127.0.0.1:{}", settings.port)
     }
 
-    /// A token request with HTTP Basic.
-    pub async fn ask_token(&self, client: &Client, more: &[(&str, &str)]) -> Response {
-        let mut form = vec![("grant_type", "client_credentials")];
-        form.extend_from_slice(more);
-        self.http
-            .post(format!("{}/api/v1/token", self.url))
-            .basic_auth(&client.id, Some(&client.secret))
-            .form(&form)
-            .send()
-            .await
-            .unwrap()
-    }
-
-    /// A token with all that the client may have where it asks.
-    pub async fn token(&self, client: &Client) -> String {
-        let answer = self.ask_token(client, &[]).await;
-        let status = answer.status();
-        let body: Value = answer.json().await.unwrap();
-        assert_eq!(status, StatusCode::OK, "{body}");
-        text(&body, "access_token")
-    }
-
-    /// A call of the API with a token.
-    pub async fn call(
-        &self,
-        token: &str,
-        method: &str,
-        path: &str,
-        body: Option<Value>,
-    ) -> (StatusCode, Value) {
-        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let mut request = self
-            .http
-            .request(method, format!("{}/api/v1{path}", self.url))
-            .bearer_auth(token);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.send().await.unwrap();
-        let status = answer.status();
-        let body = answer.text().await.unwrap();
-        (
-            status,
-            if body.is_empty() {
-                Value::Null
-            } else {
-                serde_json::from_str(&body).unwrap()
-            },
-        )
-    }
-
-    /// The same, which must succeed.
-    pub async fn must(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Value {
-        let (status, answer) = self.call(token, method, path, body).await;
-        assert!(status.is_success(), "{method} {path}: {status} {answer}");
-        answer
-    }
-
-    /// A tenant on `tier` with a resource and an agent.
-    pub async fn tenant(&self, tier: &str) -> Tenant {
-        let operator = self.token(&self.operator).await;
-        let made = self
-            .must(
-                &operator,
-                "POST",
-                "/tenants",
-                Some(json!({ "name": "Acme", "tier": tier })),
-            )
-            .await;
-        let administrator = Client::from_json(&made["administrator"]);
-        let token = self.token(&administrator).await;
-        let resource = format!("https://{:08x}.example", rand::random::<u32>());
-        let new = json!({ "identifier": resource, "scopes": ["files:read", "files:write"] });
-        self.must(&token, "POST", "/resources", Some(new)).await;
-        let agent = self
-            .agent(&token, "worker", &["files:read", "files:write"])
-            .await;
-        Tenant {
-            org_id: text(&made, "org_id"),
-            administrator,
-            resource,
-            agent,
-        }
-    }
-
-    /// An agent with a credential.
-    pub async fn agent(&self, admin_token: &str, name: &str, scopes: &[&str]) -> Client {
-        let agent = self
-            .must(
-                admin_token,
-                "POST",
-                "/agents",
-                Some(json!({ "name": name, "scopes": scopes })),
-            )
-            .await;
-        let path = format!("/agents/{}/credentials", text(&agent, "agent_id"));
-        Client::from_json(&self.must(admin_token, "POST", &path, Some(json!({}))).await)
-    }
-
-    /// Revokes a token as the client that it was issued to.
-    pub async fn revoke(&self, client: &Client, token: &str) -> StatusCode {
-        self.oauth(client, "revoke", token).await.status()
-    }
-
-    pub async fn introspect(&self, client: &Client, token: &str) -> Value {
-        self.oauth(client, "introspect", token)
-            .await
-            .json()
-            .await
-            .unwrap()
-    }
-
-    async fn oauth(&self, client: &Client, endpoint: &str, token: &str) -> Response {
-        self.http
-            .post(format!("{}/api/v1/token/{endpoint}", self.url))
-            .basic_auth(&client.id, Some(&client.secret))
-            .form(&[("token", token)])
-            .send()
-            .await
-            .unwrap()
-    }
-
     /// How many audit events there are of `action`.
     pub async fn events(&self, action: &str) -> i64 {
         sqlx::query_scalar("SELECT count(*) FROM audit_events WHERE action = $1")
@@ -420,22 +299,6 @@ pub async fn status_at(deployment: &Deployment, url: &str, token: &str) -> Statu
         .await
         .unwrap()
         .status()
-}
-
-impl Deployment {
-    /// The administrator of a new tenant, which has asked for nothing yet.
-    pub async fn tenant_without_tokens(&self, tier: &str) -> Client {
-        let operator = self.token(&self.operator).await;
-        let made = self
-            .must(
-                &operator,
-                "POST",
-                "/tenants",
-                Some(json!({ "name": "Acme", "tier": tier })),
-            )
-            .await;
-        Client::from_json(&made["administrator"])
-    }
 }
 
 /// Sends bytes as they are; answers with the status and the body.

@@ -26,11 +26,6 @@ impl Window {
     pub const fn ends_ms(self) -> u64 {
         self.index.saturating_add(1).saturating_mul(self.length_ms)
     }
-
-    /// Whole seconds from `now_ms` until it has ended, at least one.
-    pub const fn retry_after_s(self, now_ms: u64) -> u64 {
-        retry_after_s(self.ends_ms(), now_ms)
-    }
 }
 
 /// Whole seconds from `now_ms` until `ends_ms`, rounded up, at least one.
@@ -132,8 +127,14 @@ mod tests {
         assert_eq!(Window::at(59_999, MINUTE).index, 0);
         assert_eq!(Window::at(60_000, MINUTE).index, 1);
         assert_eq!(Window::at(60_000, MINUTE).ends_ms(), 120_000);
-        assert_eq!(Window::at(119_999, MINUTE).retry_after_s(119_999), 1);
-        assert_eq!(Window::at(60_000, MINUTE).retry_after_s(60_001), 60);
+        assert_eq!(
+            retry_after_s(Window::at(119_999, MINUTE).ends_ms(), 119_999),
+            1
+        );
+        assert_eq!(
+            retry_after_s(Window::at(60_000, MINUTE).ends_ms(), 60_001),
+            60
+        );
         assert_eq!(Window::at(5, 0).length_ms, 1);
     }
 

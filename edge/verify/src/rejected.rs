@@ -85,7 +85,21 @@ impl Rejected {
             Self::InsufficientScope { .. } => (403, "FORBIDDEN"),
             Self::RateLimited { .. } => (429, "RATE_LIMIT_EXCEEDED"),
             Self::Unavailable { .. } => (503, "SERVICE_UNAVAILABLE"),
-            _ => (401, "UNAUTHORIZED"),
+            Self::Missing
+            | Self::TooLong
+            | Self::Malformed
+            | Self::Algorithm
+            | Self::CriticalHeader
+            | Self::KeyInHeader
+            | Self::Type
+            | Self::UnknownKey
+            | Self::Signature
+            | Self::Issuer
+            | Self::Audience
+            | Self::Expired
+            | Self::NotYetValid
+            | Self::SenderConstrained
+            | Self::Revoked => (401, "UNAUTHORIZED"),
         };
         Wire {
             status,

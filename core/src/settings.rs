@@ -1,0 +1,128 @@
+//! The list of every variable that the project reads, which `.env.example` shows.
+//! What they mean to the service is in [`crate::config`].
+
+/// A variable of the environment: its name, what it is for, and the value that
+/// `.env.example` shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The variable.
+    pub name: &'static str,
+    /// A line for `.env.example`.
+    pub purpose: &'static str,
+    /// An example, or the default.
+    pub example: &'static str,
+}
+
+const fn setting(name: &'static str, purpose: &'static str, example: &'static str) -> Setting {
+    Setting {
+        name,
+        purpose,
+        example,
+    }
+}
+
+/// Every variable that the project reads, in the order of `.env.example`.
+pub const SETTINGS: &[Setting] = &[
+    setting(
+        "DATABASE_URL",
+        "PostgreSQL 14 or later. Required.",
+        "postgres://agentidp:change-me@localhost:5432/agentidp",
+    ),
+    setting(
+        "REDIS_URL",
+        "Redis 6.2 or later; `memory:` counts in this process alone, for development. Required.",
+        "redis://localhost:6379",
+    ),
+    setting(
+        "JWT_PRIVATE_KEY",
+        "The signing key, PKCS#8 PEM (Ed25519, P-256 or RSA): `agentidp keys generate`. `\\n` may stand for a line's end. Required.",
+        "",
+    ),
+    setting("JWT_PUBLIC_KEY", "The public half, PEM. Required.", ""),
+    setting("HOST", "The address to listen on.", "0.0.0.0"),
+    setting("PORT", "The port to listen on.", "3000"),
+    setting(
+        "ISSUER_URL",
+        "What `iss` says, and where clients find us; http alone on loopback. Default: http://localhost:PORT.",
+        "http://localhost:3000",
+    ),
+    setting(
+        "APP_ENV",
+        "development (one line a request), production (JSON) or test (silent).",
+        "development",
+    ),
+    setting(
+        "DATABASE_POOL_SIZE",
+        "Connections to PostgreSQL at most.",
+        "16",
+    ),
+    setting(
+        "TRUSTED_PROXIES",
+        "Comma-separated addresses or networks whose X-Forwarded-For is to be believed; not read yet.",
+        "",
+    ),
+    setting(
+        "CORS_ORIGIN",
+        "Comma-separated origins that browsers may call from; none by default.",
+        "",
+    ),
+    setting(
+        "RATE_LIMIT_WINDOW_MS",
+        "The length of a rate limit's window in milliseconds.",
+        "60000",
+    ),
+    setting(
+        "ANALYTICS_ENABLED",
+        "false turns the analytics endpoints into 404; there are none yet.",
+        "true",
+    ),
+    setting(
+        "COMPLIANCE_ENABLED",
+        "false turns the compliance endpoints into 404; there are none yet.",
+        "true",
+    ),
+    setting("EDGE_PORT", "The edge's port under `agentidp dev`.", "8787"),
+    setting(
+        "REQUIRED_SCOPES",
+        "Scopes that every call of the edge needs under `agentidp dev`, separated by spaces.",
+        "",
+    ),
+    setting(
+        "RUST_LOG",
+        "What is logged: error, warn, info or debug, for all or by module.",
+        "info",
+    ),
+    setting(
+        "POSTGRES_USER",
+        "compose: the database's owner.",
+        "agentidp",
+    ),
+    setting("POSTGRES_PASSWORD", "compose: its password.", "change-me"),
+    setting("POSTGRES_DB", "compose: the database.", "agentidp"),
+    setting(
+        "GF_ADMIN_PASSWORD",
+        "compose: the password of Grafana's admin.",
+        "change-me",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn env_example_shows_every_setting_with_its_purpose() {
+        let shown = include_str!("../../.env.example");
+        let settings: Vec<String> = SETTINGS
+            .iter()
+            .map(|setting| {
+                format!(
+                    "# {}\n{}={}\n",
+                    setting.purpose, setting.name, setting.example
+                )
+            })
+            .collect();
+        let (_, shown) = shown.split_once("\n\n").unwrap();
+        assert_eq!(shown, settings.join("\n"));
+    }
+}
