@@ -15,7 +15,10 @@ use crate::config::AppEnv;
 pub fn start(app_env: AppEnv) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    // Whoever read the log has gone: no request may fail for that.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .log_internal_errors(false);
     // A second start, as in a test, keeps the first one's log.
     let _ = match app_env {
         AppEnv::Production => builder.json().flatten_event(true).try_init(),
