@@ -1,0 +1,3 @@
+//! `make bench`: the service beside its peers, in one run.
+
+fn main() {}
