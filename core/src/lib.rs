@@ -8,6 +8,7 @@ pub mod app;
 mod body;
 mod caller;
 mod error;
+mod form;
 mod health;
 mod listen;
 mod page;
