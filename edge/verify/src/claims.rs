@@ -37,7 +37,11 @@ pub struct Claims {
     pub agentidp: Enforced,
     /// A key that the caller would have to prove, RFC 7800. Nothing here can
     /// check such a proof yet, so a token that has it is refused.
-    #[serde(default, skip_serializing)]
+    #[serde(
+        default,
+        skip_serializing,
+        deserialize_with = "crate::strict_json::present"
+    )]
     pub cnf: Option<serde::de::IgnoredAny>,
 }
 

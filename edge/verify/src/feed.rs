@@ -50,3 +50,13 @@ pub struct Page {
     /// What was revoked or lifted, in the order in which it was.
     pub entries: Vec<Entry>,
 }
+
+impl Page {
+    /// Reads a page as fetched.
+    ///
+    /// # Errors
+    /// The bytes are not a page.
+    pub fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        crate::strict_json::from_slice(bytes)
+    }
+}

@@ -65,6 +65,28 @@ pub struct Jwk {
     pub e: Option<String>,
 }
 
+/// Members that only the private half of a key has, RFC 7518 §6.
+const PRIVATE: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+impl Jwk {
+    /// Whether this is a signing key of its algorithm's kind, with all that such
+    /// a key must have.
+    fn is_whole(&self) -> bool {
+        let curve = self.crv.as_deref();
+        self.usage == "sig"
+            && match self.alg {
+                Algorithm::EdDSA => {
+                    self.kty == "OKP" && curve == Some("Ed25519") && self.x.is_some()
+                }
+                Algorithm::ES256 => {
+                    let point = self.x.is_some() && self.y.is_some();
+                    self.kty == "EC" && curve == Some("P-256") && point
+                }
+                Algorithm::RS256 => self.kty == "RSA" && self.n.is_some() && self.e.is_some(),
+            }
+    }
+}
+
 /// A key set, RFC 7517 §5.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jwks {
@@ -74,7 +96,8 @@ pub struct Jwks {
 
 impl Jwks {
     /// Reads a set as fetched. Keys of a kind that this version does not know
-    /// are passed over, RFC 7517 §5.
+    /// are passed over, RFC 7517 §5. So are keys whose private half was published
+    /// with them, and different keys that share a `kid`, which names none of them.
     ///
     /// # Errors
     /// The bytes are not a key set.
@@ -84,12 +107,20 @@ impl Jwks {
             keys: Vec<serde_json::Value>,
         }
         let raw: Raw = crate::strict_json::from_slice(bytes)?;
-        let keys = raw
+        let read: Vec<Jwk> = raw
             .keys
             .into_iter()
+            .filter(|key| PRIVATE.iter().all(|member| key.get(member).is_none()))
             .filter_map(|key| serde_json::from_value(key).ok())
-            .filter(|key: &Jwk| key.usage == "sig")
+            .filter(Jwk::is_whole)
             .collect();
+        let alone = |key: &Jwk| read.iter().all(|k| k.kid != key.kid || k == key);
+        let mut keys: Vec<Jwk> = Vec::new();
+        for key in &read {
+            if alone(key) && !keys.contains(key) {
+                keys.push(key.clone());
+            }
+        }
         Ok(Self { keys })
     }
 
@@ -128,6 +159,27 @@ mod tests {
         let set = Jwks::read(SET.as_bytes()).unwrap();
         assert_eq!(set.keys.len(), 1);
         assert_eq!(set.keys[0].kid, "a");
+    }
+
+    #[test]
+    fn a_key_that_was_published_whole_or_whose_name_is_not_its_own_is_passed_over() {
+        let key = |kid: &str, more: &str| {
+            format!(
+                r#"{{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","kid":"{kid}"{more}}}"#
+            )
+        };
+        let set = [
+            key("twice", r#","x":"AA""#),
+            key("private", r#","x":"AA","d":"AA""#),
+            key("shared", r#","x":"AA""#),
+            key("shared", r#","x":"AB""#),
+            key("hollow", ""),
+            key("twice", r#","x":"AA""#),
+        ];
+        let set = format!(r#"{{"keys":[{}]}}"#, set.join(","));
+        let set = Jwks::read(set.as_bytes()).unwrap();
+        let kids: Vec<&str> = set.keys.iter().map(|key| key.kid.as_str()).collect();
+        assert_eq!(kids, ["twice"]);
     }
 
     #[test]

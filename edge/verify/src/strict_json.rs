@@ -5,12 +5,18 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
 /// How deep objects and arrays may nest.
 pub const DEEPEST: usize = 16;
 /// How many members one object may have.
 pub const MOST_MEMBERS: usize = 128;
+
+/// Names by which serde_json talks to itself. It would take an object of such a
+/// member for the JSON text inside the member's string, which nobody has checked.
+const RESERVED: &str = "$serde_json::private::";
 
 /// Reads `T` from a JSON object in UTF-8, after the whole text has been found
 /// free of duplicates and of excess. serde alone would take an array for a
@@ -30,6 +36,14 @@ pub fn from_slice<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_js
     Value { depth: 0 }.deserialize(&mut parser)?;
     parser.end()?;
     serde_json::from_str(text)
+}
+
+/// Reads a member that must not be there: `null` is there too, for which an
+/// `Option` alone would read nothing.
+pub(crate) fn present<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<IgnoredAny>, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(Some)
 }
 
 #[derive(Clone, Copy)]
@@ -95,6 +109,9 @@ impl<'de> Visitor<'de> for Value {
             if seen.contains(&name) {
                 return Err(de::Error::custom("a member stands twice"));
             }
+            if name.starts_with(RESERVED) {
+                return Err(de::Error::custom("a reserved member"));
+            }
             if seen.len() == MOST_MEMBERS {
                 return Err(de::Error::custom("too many members"));
             }
@@ -133,7 +150,7 @@ mod tests {
     use super::*;
 
     fn reads(json: &str) -> bool {
-        from_slice::<serde::de::IgnoredAny>(json.as_bytes()).is_ok()
+        from_slice::<IgnoredAny>(json.as_bytes()).is_ok()
     }
 
     #[test]
@@ -180,6 +197,12 @@ mod tests {
         ] {
             assert!(!reads(text), "{text:?}");
         }
-        assert!(from_slice::<serde::de::IgnoredAny>(b"{\"a\":\"\xff\"}").is_err());
+        assert!(from_slice::<IgnoredAny>(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn json_inside_a_string_is_never_read_as_json() {
+        let hidden = r#"{"\u0024serde_json::private::RawValue":"{\"a\":1,\"a\":2}"}"#;
+        assert!(from_slice::<serde_json::Value>(hidden.as_bytes()).is_err());
     }
 }

@@ -38,15 +38,15 @@ struct Header<'a> {
     typ: Option<String>,
     #[serde(default)]
     kid: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict_json::present")]
     crit: Option<IgnoredAny>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict_json::present")]
     jwk: Option<IgnoredAny>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict_json::present")]
     jku: Option<IgnoredAny>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict_json::present")]
     x5u: Option<IgnoredAny>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "strict_json::present")]
     x5c: Option<IgnoredAny>,
 }
 
@@ -339,6 +339,10 @@ mod tests {
                 Rejected::CriticalHeader,
             ),
             (
+                r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k","crit":null}"#,
+                Rejected::CriticalHeader,
+            ),
+            (
                 r#"{"alg":"EdDSA","typ":"at+jwt","kid":"k","jwk":{}}"#,
                 Rejected::KeyInHeader,
             ),
@@ -398,6 +402,10 @@ mod tests {
             (edit(r#""iat":100"#, r#""iat":211"#), Rejected::NotYetValid),
             (
                 edit(r#""iat":100"#, r#""iat":100,"cnf":{"jkt":"x"}"#),
+                Rejected::SenderConstrained,
+            ),
+            (
+                edit(r#""iat":100"#, r#""iat":100,"cnf":null"#),
                 Rejected::SenderConstrained,
             ),
             (
