@@ -1,0 +1,4 @@
+// A Worker that does nothing: what workerd alone costs.
+export default {
+  fetch: () => new Response("nothing"),
+};
