@@ -1,6 +1,9 @@
 //! Builds the Worker into `target/edge-bundle`: cargo for wasm32, then wasm-bindgen as a
 //! library, then the shim and workerd's configuration beside it. It needs nothing
 //! but crates, so it works where `worker-build` cannot fetch its tools.
+//!
+//! `agentidp-edge-bundle FOLDER` bundles another Worker in the same way: the package
+//! in that folder, into `target/<the folder's name>-bundle`.
 
 #![allow(
     clippy::print_stdout,
@@ -18,11 +21,19 @@ use wasm_bindgen_cli_support::Bindgen;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const PROFILE: &str = "edge";
-/// The crate's name, and that of what is made of it.
-const NAME: &str = "agentidp_edge";
+/// What stands beside the WebAssembly, in the package's folder.
+const BESIDE: [&str; 2] = ["worker.mjs", "workerd.capnp"];
+
+/// A package to bundle.
+struct Package {
+    folder: PathBuf,
+    name: String,
+    /// Where it goes, in the target folder.
+    out: String,
+}
 
 fn main() -> ExitCode {
-    match bundle() {
+    match package().and_then(|package| bundle(&package)) {
         Ok(out) => {
             println!("The Worker is in {}.", out.display());
             ExitCode::SUCCESS
@@ -34,15 +45,43 @@ fn main() -> ExitCode {
     }
 }
 
-fn bundle() -> Result<PathBuf, Box<dyn Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()?;
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let out = target.join("edge-bundle");
-    compile(&root, &target)?;
+/// The one that the command line names, or the edge.
+fn package() -> Result<Package, Box<dyn Error>> {
+    let root = root()?;
+    let Some(folder) = env::args_os().nth(1) else {
+        return Ok(Package {
+            folder: root.join("edge"),
+            name: "agentidp-edge".to_owned(),
+            out: "edge-bundle".to_owned(),
+        });
+    };
+    let folder = root.join(folder).canonicalize()?;
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or("the folder has no name")?.to_owned();
+    Ok(Package {
+        out: format!("{name}-bundle"),
+        folder,
+        name,
+    })
+}
 
-    let fresh = target.join("edge-bundle.new");
+/// The repository's root.
+fn root() -> std::io::Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+}
+
+fn bundle(package: &Package) -> Result<PathBuf, Box<dyn Error>> {
+    let target = match env::var_os("CARGO_TARGET_DIR") {
+        Some(target) => std::path::absolute(target)?,
+        None => root()?.join("target"),
+    };
+    let out = target.join(&package.out);
+    compile(package, &target)?;
+    let name = package.name.replace('-', "_");
+
+    let fresh = target.join(format!("{}.new", package.out));
     let _ = fs::remove_dir_all(&fresh);
     fs::create_dir_all(&fresh)?;
     Bindgen::new()
@@ -50,7 +89,7 @@ fn bundle() -> Result<PathBuf, Box<dyn Error>> {
             target
                 .join(TARGET)
                 .join(PROFILE)
-                .join(format!("{NAME}.wasm")),
+                .join(format!("{name}.wasm")),
         )
         .web(true)?
         .typescript(false)
@@ -59,9 +98,9 @@ fn bundle() -> Result<PathBuf, Box<dyn Error>> {
         .omit_default_module_path(true)
         .reset_state_function(true)
         .generate(&fresh)?;
-    name_the_snippet(&fresh)?;
-    for file in ["worker.mjs", "workerd.capnp"] {
-        fs::copy(root.join("edge").join(file), fresh.join(file))?;
+    name_the_snippet(&fresh, &name)?;
+    for file in BESIDE {
+        fs::copy(package.folder.join(file), fresh.join(file))?;
     }
     // Whole or not at all: somebody may be starting it.
     let _ = fs::remove_dir_all(&out);
@@ -71,8 +110,8 @@ fn bundle() -> Result<PathBuf, Box<dyn Error>> {
 
 /// The worker crate brings one snippet, under a name with a hash in it. It gets a
 /// plain one, so that `workerd.capnp` can name it.
-fn name_the_snippet(out: &Path) -> Result<(), Box<dyn Error>> {
-    let glue = out.join(format!("{NAME}.js"));
+fn name_the_snippet(out: &Path, name: &str) -> Result<(), Box<dyn Error>> {
+    let glue = out.join(format!("{name}.js"));
     let text = fs::read_to_string(&glue)?;
     let imported: Vec<&str> = text
         .split('\'')
@@ -91,18 +130,12 @@ fn name_the_snippet(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn compile(root: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
+fn compile(package: &Package, target: &Path) -> Result<(), Box<dyn Error>> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .current_dir(root)
-        .args([
-            "build",
-            "--locked",
-            "--package",
-            "agentidp-edge",
-            "--target",
-            TARGET,
-        ])
+        .current_dir(&package.folder)
+        .args(["build", "--locked", "--package", &package.name])
+        .args(["--target", TARGET])
         .args(["--profile", PROFILE, "--target-dir"])
         .arg(target)
         .status()?;
