@@ -22,6 +22,11 @@ impl Window {
         }
     }
 
+    /// Its first millisecond.
+    pub const fn starts_ms(self) -> u64 {
+        self.index.saturating_mul(self.length_ms)
+    }
+
     /// The first millisecond after it.
     pub const fn ends_ms(self) -> u64 {
         self.index.saturating_add(1).saturating_mul(self.length_ms)
