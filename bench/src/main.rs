@@ -1,3 +1,130 @@
-//! `make bench`: the service beside its peers, in one run.
+//! `make bench`: the service beside its peers, in one run, from the repository's
+//! root. A run in which any answer was not what it should be is not reported:
+//! it says what was wrong and ends with a failure.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to its user"
+)]
 
-fn main() {}
+mod bundle;
+mod ceiling;
+mod check;
+mod cpu;
+mod edge;
+mod facts;
+mod http;
+mod load;
+mod memory;
+mod mint;
+mod peers;
+mod plan;
+mod plot;
+mod ports;
+mod report;
+mod service;
+mod start;
+mod stores;
+mod tokens;
+mod verify;
+mod workers;
+
+use std::process::ExitCode;
+
+use plan::Plan;
+use report::Results;
+use service::Service;
+use stores::{Folder, Stores};
+use verify::Alg;
+
+/// What can go wrong here ends the run.
+type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match arguments[..] {
+        [] => run(Plan::FULL),
+        ["--quick"] => run(Plan::QUICK),
+        ["ceiling", settings] => run_ceiling(settings),
+        _ => Err("usage: agentidp-bench [--quick]".into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("Refused, nothing is reported: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// On this thread alone: processes end with the thread that started them, and
+/// the load generator needs no more.
+fn run(plan: Plan) -> Outcome<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            outcome = bench(plan) => outcome,
+            () = tokio::time::sleep(plan.patience) => Err("the run took longer than it may".into()),
+            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+        }
+    })
+}
+
+/// As the service runs: a thread a core.
+fn run_ceiling(settings: &str) -> Outcome<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(ceiling::serve(settings))
+}
+
+async fn bench(plan: Plan) -> Outcome<()> {
+    let folder = Folder::temporary()?;
+    let stores = Stores::start().await?;
+    let facts = facts::read(&stores).await?;
+    let mut tokens = Vec::new();
+    let mut edge = Vec::new();
+    for alg in [Alg::EdDSA, Alg::ES256] {
+        say(format!("POST /token, {}:", alg.name()));
+        let mut service = Service::start(&stores, &folder, alg).await?;
+        let (rows, mut jtis) = tokens::measure(&plan, &stores, &service, &folder, alg).await?;
+        tokens.extend(rows);
+        if alg == Alg::EdDSA {
+            say("The edge:");
+            edge = edge::measure(&plan, &service, &folder, &mut jtis).await?;
+        }
+        service.check_record(&stores, &jtis).await?;
+        service.stop().await;
+    }
+    say("Start and memory:");
+    let mut service = Service::start(&stores, &folder, Alg::EdDSA).await?;
+    service.stop().await;
+    let start = start::measure(&plan, &service, Alg::EdDSA).await?;
+    let memory = memory::measure(&plan, &mut service, Alg::EdDSA).await?;
+    say(format!("  {start:.0?} {memory:?}"));
+    stores.stop().await;
+
+    let results = Results {
+        facts,
+        tokens,
+        edge,
+        memory,
+        start,
+        bundle: bundle::gzipped().await?,
+    };
+    let place = plan.place()?;
+    report::write(&results, &place)?;
+    say(format!(
+        "Every answer was checked. The figures are in {}.",
+        place.join("RESULTS.md").display()
+    ));
+    Ok(())
+}
+
+/// A line about what is going on.
+fn say(line: impl std::fmt::Display) {
+    println!("{line}");
+}
