@@ -2,68 +2,83 @@
 //! event in production, nothing in test. Paths are logged without their query,
 //! where somebody may have put a token.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Instant;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use axum::body::HttpBody as _;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::Request;
 use axum::http::header::{REFERER, USER_AGENT};
-use axum::http::{HeaderMap, HeaderName};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, HeaderName, Method, Version};
 use axum::response::Response;
 use time::macros::format_description;
 
-use crate::app::App;
+use crate::addresses::ClientAddress;
 use crate::clock::Now;
 use crate::config::AppEnv;
 
 /// The target of the lines.
-pub(crate) const TARGET: &str = "agentidp::access";
+const TARGET: &str = "agentidp::access";
 
-pub(crate) async fn access_log(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if app.config.app_env == AppEnv::Test {
-        return next.run(request).await;
-    }
-    let begun = (Now::read(), Instant::now());
-    let ip = request
-        .extensions()
-        .get::<SocketAddr>()
-        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip);
-    let method = request.method().clone();
-    let version = request.version();
-    let path = printable(request.uri().path());
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map(|matched| matched.as_str().to_owned());
-    let referrer = header(request.headers(), &REFERER);
-    let user_agent = header(request.headers(), &USER_AGENT);
+/// What of a request its line will show.
+pub(crate) struct Line {
+    at: Now,
+    ip: IpAddr,
+    method: Method,
+    version: Version,
+    path: String,
+    referrer: String,
+    user_agent: String,
+}
 
-    let response = next.run(request).await;
-    let status = response.status().as_u16();
-    let size = response.body().size_hint().exact().unwrap_or(0);
-    if app.config.app_env == AppEnv::Production {
-        tracing::info!(
-            target: TARGET,
-            %ip, %method, path, route, status, size, referrer, user_agent,
-            duration_us = begun.1.elapsed().as_micros() as u64,
-            "request"
-        );
-    } else {
-        let format =
-            format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000");
-        let when = begun.0.timestamp().format(format).unwrap_or_default();
-        tracing::info!(
-            target: TARGET,
-            "{ip} - - [{when}] \"{method} {path} {version:?}\" {status} {size} \"{referrer}\" \"{user_agent}\""
-        );
+impl Line {
+    /// Reads it off the request; nothing where there is no log.
+    pub(crate) fn begin(app_env: AppEnv, request: &Request) -> Option<Self> {
+        if app_env == AppEnv::Test {
+            return None;
+        }
+        let address = request.extensions().get::<ClientAddress>();
+        Some(Self {
+            at: Now::read(),
+            ip: address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |known| known.0),
+            method: request.method().clone(),
+            version: request.version(),
+            path: printable(request.uri().path()),
+            referrer: header(request.headers(), &REFERER),
+            user_agent: header(request.headers(), &USER_AGENT),
+        })
     }
-    response
+
+    /// Logs it with its answer.
+    pub(crate) fn end(self, app_env: AppEnv, route: &str, response: &Response, took: Duration) {
+        let Self {
+            at,
+            ip,
+            method,
+            version,
+            path,
+            referrer,
+            user_agent,
+        } = self;
+        let status = response.status().as_u16();
+        let size = response.body().size_hint().exact().unwrap_or(0);
+        if app_env == AppEnv::Production {
+            tracing::info!(
+                target: TARGET,
+                %ip, %method, path, route, status, size, referrer, user_agent,
+                duration_us = took.as_micros() as u64,
+                "request"
+            );
+        } else {
+            let format = format_description!(
+                "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000"
+            );
+            let when = at.timestamp().format(format).unwrap_or_default();
+            tracing::info!(
+                target: TARGET,
+                "{ip} - - [{when}] \"{method} {path} {version:?}\" {status} {size} \"{referrer}\" \"{user_agent}\""
+            );
+        }
+    }
 }
 
 /// A header as the log may show it: without a referrer's query, `-` for none.

@@ -1,15 +1,21 @@
 //! What a handler can reach.
 
-use sqlx::PgPool;
+use std::sync::Arc;
 
+use crate::addresses::Addresses;
 use crate::audit::Writer;
 use crate::change::Change;
 use crate::clients::Clients;
 use crate::clock::Now;
 use crate::config::Config;
+use crate::credentials::Uses;
+use crate::database::Database;
 use crate::hot::HotStore;
 use crate::ids::AgentId;
 use crate::keys::KeyRing;
+use crate::limits::Ledger;
+use crate::metrics::Metrics;
+use crate::once::Seal;
 use crate::policy::Policies;
 
 /// The service's parts, made once at the start.
@@ -18,7 +24,7 @@ pub struct App {
     /// The settings.
     pub config: Config,
     /// The record.
-    pub pool: PgPool,
+    pub database: Database,
     /// The hot counters.
     pub hot: Box<dyn HotStore>,
     /// The signing key and what is published.
@@ -29,6 +35,16 @@ pub struct App {
     pub policy: Policies,
     /// The way of issuances into the record.
     pub audit: Writer,
+    /// What the counters were allowed to come to.
+    pub ledger: Ledger,
+    /// When credentials were last used.
+    pub uses: Uses,
+    /// What Prometheus reads.
+    pub metrics: Arc<Metrics>,
+    /// What addresses may do before anybody has authenticated.
+    pub addresses: Addresses,
+    /// Seals what is kept of answers that hold secrets.
+    pub seal: Seal,
 }
 
 impl App {
@@ -37,6 +53,12 @@ impl App {
     /// # Errors
     /// The database cannot be reached.
     pub async fn change(&self, actor: AgentId) -> Result<Change<'_>, sqlx::Error> {
-        Change::begin(&self.pool, Some(&self.clients), Some(actor), Now::read()).await
+        Change::begin(
+            &self.database,
+            Some(&self.clients),
+            Some(actor),
+            Now::read(),
+        )
+        .await
     }
 }

@@ -1,11 +1,14 @@
 //! Request bodies: JSON for the API, forms for the OAuth endpoints. Nothing that
 //! is unknown, doubled or oversized gets through.
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use std::time::Duration;
+
+use axum::body::{Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Failure, OAuthError, OAuthFailure};
@@ -14,6 +17,8 @@ pub use crate::form::{Form, decode};
 
 /// The largest body that any endpoint takes, in bytes.
 pub const LARGEST_BODY: usize = 64 * 1024;
+/// How long a body may take to arrive.
+const BODY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A JSON object. Types that it is read into refuse unknown members.
 pub struct JsonBody<T>(pub T);
@@ -22,35 +27,39 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let typed = request.headers().contains_key(CONTENT_TYPE);
-        // RFC 7396 is what a PATCH here means: what is absent stays.
-        let json = ["application/json", "application/merge-patch+json"];
-        if typed
-            && !json
-                .iter()
-                .any(|json| is_content_type(request.headers(), json))
-        {
-            let why = "The body must be application/json.";
-            return Err(Failure::Unreadable(why.into()));
-        }
-        let mut bytes = read(request, state).await?;
-        // No body at all says as much as an empty object.
-        if bytes.is_empty() {
-            bytes = Bytes::from_static(b"{}");
-        } else if !typed {
-            let why = "The body needs the content type application/json.";
-            return Err(Failure::Unreadable(why.into()));
-        }
-        // The syntax first, with duplicates and depth; then the meaning.
-        agentidp_verify::strict_json::from_slice::<serde::de::IgnoredAny>(&bytes).map_err(
-            |error| {
-                Failure::Unreadable(format!("The body is not JSON as it must be: {error}.").into())
-            },
-        )?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| Failure::invalid("body", error.to_string()))
+        let headers = request.headers().clone();
+        let bytes = read(request, state).await?;
+        read_json(&headers, bytes).map(Self)
     }
+}
+
+/// Reads a JSON object.
+///
+/// # Errors
+/// 400 for what is no JSON, 422 for what has a member that is not acceptable.
+pub(crate) fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    mut bytes: Bytes,
+) -> Result<T, Failure> {
+    let typed = headers.contains_key(CONTENT_TYPE);
+    // RFC 7396 is what a PATCH here means: what is absent stays.
+    let json = ["application/json", "application/merge-patch+json"];
+    if typed && !json.iter().any(|json| is_content_type(headers, json)) {
+        let why = "The body must be application/json.";
+        return Err(Failure::Unreadable(why.into()));
+    }
+    // No body at all says as much as an empty object.
+    if bytes.is_empty() {
+        bytes = Bytes::from_static(b"{}");
+    } else if !typed {
+        let why = "The body needs the content type application/json.";
+        return Err(Failure::Unreadable(why.into()));
+    }
+    // The syntax first, with duplicates and depth; then the meaning.
+    agentidp_verify::strict_json::from_slice::<serde::de::IgnoredAny>(&bytes).map_err(|error| {
+        Failure::Unreadable(format!("The body is not JSON as it must be: {error}.").into())
+    })?;
+    serde_json::from_slice(&bytes).map_err(|error| Failure::invalid("body", error.to_string()))
 }
 
 impl<S: Send + Sync> FromRequest<S> for Form {
@@ -72,16 +81,39 @@ impl From<FormError> for Failure {
     }
 }
 
-async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Failure> {
+/// The body, which [`whole_body`] has read.
+///
+/// # Errors
+/// 400.
+pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Failure> {
     Bytes::from_request(request, state)
         .await
-        .map_err(|error: BytesRejection| {
-            if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        .map_err(|_| Failure::Unreadable("The body could not be read.".into()))
+}
+
+/// Has the whole body read before anybody looks at the request: a body that is too
+/// large or too slow takes nobody's connection to the database.
+pub(crate) async fn whole_body(request: Request, next: Next) -> Response {
+    if request.body().size_hint().exact() == Some(0) {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    if body.size_hint().lower() > LARGEST_BODY as u64 {
+        return Failure::TooLarge.into_response_at(parts.uri.path());
+    }
+    match tokio::time::timeout(BODY_PATIENCE, axum::body::to_bytes(body, LARGEST_BODY)).await {
+        Ok(Ok(bytes)) => next.run(Request::from_parts(parts, bytes.into())).await,
+        Ok(Err(error)) => {
+            let too_large = error.into_inner().is::<http_body_util::LengthLimitError>();
+            let failure = if too_large {
                 Failure::TooLarge
             } else {
                 Failure::Unreadable("The body could not be read.".into())
-            }
-        })
+            };
+            failure.into_response_at(parts.uri.path())
+        }
+        Err(_) => Failure::TooSlow.into_response_at(parts.uri.path()),
+    }
 }
 
 fn is_content_type(headers: &HeaderMap, wanted: &str) -> bool {

@@ -3,11 +3,12 @@
 //! other way to write.
 
 use serde_json::Value;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, Postgres, Transaction};
 
 use crate::audit::{self, Event};
 use crate::clients::Clients;
 use crate::clock::Now;
+use crate::database::Database;
 use crate::error::Failure;
 use crate::ids::{AgentId, EventId, OrgId};
 use crate::revocations::{self, Revocation};
@@ -33,13 +34,13 @@ impl<'a> Change<'a> {
     /// # Errors
     /// The database cannot be reached.
     pub async fn begin(
-        pool: &PgPool,
+        database: &Database,
         clients: Option<&'a Clients>,
         actor: Option<AgentId>,
         now: Now,
     ) -> Result<Self, sqlx::Error> {
         Ok(Self {
-            transaction: pool.begin().await?,
+            transaction: database.begin().await?,
             clients,
             actor,
             now,

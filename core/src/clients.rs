@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::sync::Cache;
-use sqlx::PgPool;
 
 use crate::agents::Status;
 use crate::clock::Now;
-use crate::credentials::{self, SecretDigest};
+use crate::credentials::{self, LastUse, SecretDigest};
+use crate::database::Database;
 use crate::ids::{AgentId, CredentialId, OrgId};
 use crate::tenants::{self, Tier};
 use crate::{resources, tenants::Status as TenantStatus};
@@ -27,11 +27,12 @@ pub struct Audience {
 }
 
 /// A client's secret that works until `expires_at` (Unix seconds).
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct UsableSecret {
     pub(crate) credential_id: CredentialId,
     pub(crate) digest: SecretDigest,
     pub(crate) expires_at: u64,
+    pub(crate) last_use: LastUse,
 }
 
 /// Everything about a client that an issuance asks for.
@@ -87,7 +88,7 @@ impl Clients {
     /// The database's.
     pub async fn find(
         &self,
-        pool: &PgPool,
+        database: &Database,
         agent_id: AgentId,
         now: Now,
     ) -> Result<Option<Arc<Client>>, sqlx::Error> {
@@ -95,7 +96,7 @@ impl Clients {
             return Ok(Some(client));
         }
         let before = self.forgotten.load(Ordering::SeqCst);
-        let Some(client) = read(pool, agent_id, now).await?.map(Arc::new) else {
+        let Some(client) = read(database, agent_id, now).await?.map(Arc::new) else {
             return Ok(None);
         };
         self.kept.insert(agent_id, Arc::clone(&client));
@@ -123,9 +124,13 @@ impl Clients {
     }
 }
 
-async fn read(pool: &PgPool, agent_id: AgentId, now: Now) -> Result<Option<Client>, sqlx::Error> {
+async fn read(
+    database: &Database,
+    agent_id: AgentId,
+    now: Now,
+) -> Result<Option<Client>, sqlx::Error> {
     // One transaction's snapshot, so that no half of a change is seen.
-    let mut transaction = pool.begin().await?;
+    let mut transaction = database.begin().await?;
     sqlx::query!("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         .execute(&mut *transaction)
         .await?;
@@ -171,6 +176,7 @@ async fn read(pool: &PgPool, agent_id: AgentId, now: Now) -> Result<Option<Clien
                 credential_id,
                 digest,
                 expires_at,
+                last_use: LastUse::default(),
             })
             .collect(),
     }))

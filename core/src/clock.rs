@@ -1,7 +1,20 @@
 //! The one place that reads the time of day. Below the handlers the time is an
-//! argument.
+//! argument. Here it never goes back: limits that were spent stay spent, and what
+//! has expired stays expired, when somebody sets the machine's clock back.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use time::OffsetDateTime;
+
+/// How far the machine's clock may fall behind before it is believed after all: a
+/// day, in milliseconds. Then the time before was the wrong one.
+const MOST_BEHIND_MS: i64 = 86_400_000;
+
+/// What the time of day is ahead of the time since the process began, in
+/// milliseconds.
+static AHEAD: AtomicI64 = AtomicI64::new(i64::MIN);
 
 /// A moment, as the handlers pass it on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,11 +23,20 @@ pub struct Now {
 }
 
 impl Now {
-    /// The time of day.
+    /// The time of day, or, where the machine's clock went back, what it would be
+    /// had it gone on.
     #[expect(clippy::disallowed_methods, reason = "this is core's clock")]
     pub fn read() -> Self {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Self::from_ms(since.map_or(0, |since| since.as_millis() as u64))
+        let says = since.map_or(0, |since| since.as_millis() as i64);
+        let running = BEGAN.get_or_init(Instant::now).elapsed().as_millis() as i64;
+        let was = AHEAD.load(Ordering::Relaxed);
+        let ahead = advance(was, says - running);
+        if ahead != was {
+            AHEAD.store(ahead, Ordering::Relaxed);
+        }
+        Self::from_ms((running + ahead).unsigned_abs())
     }
 
     /// A moment in Unix milliseconds.
@@ -39,7 +61,35 @@ impl Now {
     }
 }
 
+/// `ms` after the epoch, for the database.
+pub fn from_ms(ms: u64) -> OffsetDateTime {
+    Now::from_ms(ms).timestamp()
+}
+
 /// `seconds` after the epoch, for the database.
 pub fn from_unix_s(seconds: u64) -> OffsetDateTime {
     Now::from_ms(seconds.saturating_mul(1000)).timestamp()
+}
+
+/// What the time is ahead by, after the machine's clock said `says`.
+const fn advance(was: i64, says: i64) -> i64 {
+    if says >= was || was.saturating_sub(says) > MOST_BEHIND_MS {
+        says
+    } else {
+        was
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_follows_a_clock_that_goes_forward_and_not_one_that_goes_back_an_hour() {
+        const HOUR: i64 = 3_600_000;
+        assert_eq!(advance(i64::MIN, 5), 5);
+        assert_eq!(advance(100, 101), 101);
+        assert_eq!(advance(100 + HOUR, 100), 100 + HOUR);
+        assert_eq!(advance(100 + 25 * HOUR, 100), 100);
+    }
 }

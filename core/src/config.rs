@@ -5,8 +5,12 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 
+use ipnet::IpNet;
 use url::Url;
+
+use crate::addresses::networks;
 
 /// How the service logs and how strict it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +92,23 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// A window's length in milliseconds, at least 1,000.
     pub rate_limit_window_ms: u64,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// What an address may do before anybody has authenticated.
+    pub address_limits: AddressLimits,
+    /// Where `/metrics` is, if not on `port`; 0 for any free port.
+    pub metrics_port: Option<u16>,
+}
+
+/// What an address may do before anybody has authenticated.
+#[derive(Debug, Clone, Copy)]
+pub struct AddressLimits {
+    /// Requests a second, in the long run.
+    pub requests_per_second: NonZeroU32,
+    /// Requests at once.
+    pub burst: NonZeroU32,
+    /// Requests a minute that fail to authenticate; as many at once.
+    pub failures_per_minute: NonZeroU32,
 }
 
 /// A variable that is missing or unusable.
@@ -189,6 +210,11 @@ impl Config {
             return Err(ConfigError::MissingKeys);
         };
         let port = number(read("PORT"), "PORT", 3000, 0..=65_535)? as u16;
+        let count = |name, default| {
+            let number = number(read(name), name, default, 1..=1_000_000_000)?;
+            let number = u32::try_from(number).ok().and_then(NonZeroU32::new);
+            number.ok_or_else(|| invalid(name, "must be a number that is not zero"))
+        };
         let issuer =
             read("ISSUER_URL").map_or_else(|| format!("http://localhost:{port}"), str::to_owned);
         Ok(Self {
@@ -228,6 +254,22 @@ impl Config {
                 60_000,
                 1_000..=86_400_000,
             )?,
+            trusted_proxies: networks(read("TRUSTED_PROXIES").unwrap_or_default()).ok_or_else(
+                || {
+                    let problem =
+                        "must be addresses or networks such as 10.0.0.0/8, separated by commas";
+                    invalid("TRUSTED_PROXIES", problem)
+                },
+            )?,
+            address_limits: AddressLimits {
+                requests_per_second: count("ADDRESS_REQUESTS_PER_SECOND", 10_000)?,
+                burst: count("ADDRESS_BURST", 20_000)?,
+                failures_per_minute: count("ADDRESS_FAILURES_PER_MINUTE", 600)?,
+            },
+            metrics_port: match read("METRICS_PORT") {
+                None => None,
+                text => Some(number(text, "METRICS_PORT", 0, 0..=65_535)? as u16),
+            },
         })
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use agentidp_verify::Rejected;
 use agentidp_verify::limit::Spent;
 use axum::Json;
-use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -30,6 +30,10 @@ pub enum Failure {
     MethodNotAllowed,
     /// 409: it contradicts what is there.
     Conflict(Cow<'static, str>),
+    /// 408: the body took too long to arrive.
+    TooSlow,
+    /// 412: what was to be changed is no longer what was read.
+    Outdated,
     /// 413.
     TooLarge,
     /// 422: it can be read, and a value in it is not acceptable.
@@ -114,6 +118,14 @@ impl Failure {
         }])
     }
 
+    /// The answer in the words of the endpoint that was meant.
+    pub(crate) fn into_response_at(self, path: &str) -> Response {
+        if path.starts_with("/api/v1/token") {
+            return OAuthFailure(self).into_response();
+        }
+        self.into_response()
+    }
+
     /// Logs `cause` and gives a 500.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!("internal error: {cause}");
@@ -141,6 +153,16 @@ impl Failure {
                 "This method cannot be used here.",
             ),
             Self::Conflict(why) => (StatusCode::CONFLICT, "CONFLICT", why.clone()),
+            Self::TooSlow => fixed(
+                StatusCode::REQUEST_TIMEOUT,
+                "REQUEST_TIMEOUT",
+                "The body took too long to arrive.",
+            ),
+            Self::Outdated => fixed(
+                StatusCode::PRECONDITION_FAILED,
+                "PRECONDITION_FAILED",
+                "This has been changed since: read it again.",
+            ),
             Self::TooLarge => fixed(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "PAYLOAD_TOO_LARGE",
@@ -195,6 +217,8 @@ impl Failure {
                 headers.push((RETRY_AFTER.as_str(), retry_after_s.to_string()));
                 headers
             }
+            // RFC 9110 §15.5.9: what is still to come of the body is not waited for.
+            Self::TooSlow => vec![(CONNECTION.as_str(), "close".to_owned())],
             Self::Unavailable(_) => vec![(RETRY_AFTER.as_str(), UNAVAILABLE_RETRY_S.to_string())],
             Self::OAuth(OAuthError::InvalidClient { basic: true }, _) => vec![(
                 WWW_AUTHENTICATE.as_str(),

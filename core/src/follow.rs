@@ -1,38 +1,54 @@
-//! Keeps this process's caches true: follows, by a cursor, what other replicas
-//! changed, and forgets it here. It polls, since nothing may rely on a database
-//! session.
+//! Keeps this process true to what is on disk, by cursors and without a database
+//! session: what other replicas changed is forgotten here, and what the hot store
+//! should hold is put there. It also writes and deletes what no request waits for.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
+use agentidp_verify::feed::Kind;
+use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::clock::Now;
+use crate::credentials;
+use crate::database::Database;
 use crate::ids::{AgentId, OrgId};
+use crate::revocations;
 
 /// How often the changes are looked at.
 const EVERY: Duration = Duration::from_millis(250);
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often uses are written and ends are counted, in polls: 15 seconds.
+const CHORES_EVERY: u32 = 60;
 /// How often what nobody needs any more is deleted, in polls: an hour.
 const TIDY_EVERY: u32 = 14_400;
+/// What counts as close to its end.
+const SOON: time::Duration = time::Duration::days(7);
+/// How many revocations are looked at together.
+const MOST_ENTRIES: i64 = 1_000;
 
 /// Follows until the process ends.
 pub async fn follow(app: Arc<App>) {
     let mut cursor = None;
+    let mut marked = Marked::default();
     let mut lost = false;
     let mut polls = 0_u32;
     loop {
-        let looked = tokio::time::timeout(PATIENCE, look(&app, cursor)).await;
+        let looked = tokio::time::timeout(PATIENCE, look(&app.database, cursor)).await;
         match looked {
-            Ok(Ok(next)) => {
+            Ok(Ok((head, changes))) => {
                 if lost || cursor.is_none() {
                     // What happened meanwhile is not known.
                     app.clients.forget_all();
                 }
+                for change in changes {
+                    forget(&app, change);
+                }
                 lost = false;
-                cursor = Some(next);
+                cursor = Some(head);
+                // What fails here fails for every request, which says so.
+                let _ = tokio::time::timeout(PATIENCE, mark(&app, &mut marked, head)).await;
             }
             failed => {
                 if !lost {
@@ -45,55 +61,144 @@ pub async fn follow(app: Arc<App>) {
                 lost = true;
             }
         }
+        if !lost && polls.is_multiple_of(CHORES_EVERY) {
+            log(chores(&app).await);
+        }
         polls = polls.wrapping_add(1);
-        if polls.is_multiple_of(TIDY_EVERY)
-            && let Err(error) = tidy(&app.pool, Now::read()).await
-        {
-            tracing::error!("Unexpected pg pool error {error}");
+        if polls.is_multiple_of(TIDY_EVERY) {
+            log(tidy(&app.database, Now::read()).await);
         }
         tokio::time::sleep(EVERY).await;
     }
 }
 
-async fn look(app: &App, cursor: Option<i64>) -> Result<i64, sqlx::Error> {
-    let Some(cursor) = cursor else {
-        return sqlx::query_scalar!("SELECT seq FROM change_head")
-            .fetch_one(&app.pool)
-            .await;
-    };
-    let changes = sqlx::query!(
-        r#"SELECT seq, org_id AS "org_id: OrgId", agent_id AS "agent_id: AgentId"
-             FROM client_changes
-            WHERE seq > $1
-            ORDER BY seq"#,
-        cursor,
-    )
-    .fetch_all(&app.pool)
-    .await?;
-    let last = changes.last().map_or(cursor, |change| change.seq);
-    for change in changes {
-        match change.org_id {
-            Some(org_id) => app.clients.forget(org_id, change.agent_id),
-            // A tier's numbers or its module.
-            None => app.clients.forget_all(),
-        }
+fn log(outcome: Result<(), sqlx::Error>) {
+    if let Err(error) = outcome {
+        tracing::error!("Unexpected pg pool error {error}");
     }
-    Ok(last)
 }
 
-/// Deletes what no cursor and no token needs: changes that every replica saw long
-/// ago, and entries that no living token can fall under.
-async fn tidy(pool: &PgPool, now: Now) -> Result<(), sqlx::Error> {
+type Change = (Option<OrgId>, Option<AgentId>);
+
+/// The changes after `cursor`, and the number of the last.
+async fn look(database: &Database, cursor: Option<i64>) -> Result<(i64, Vec<Change>), sqlx::Error> {
+    let mut connection = database.connection().await?;
+    // The head first: whatever has a number up to it is visible.
+    let head = sqlx::query_scalar!("SELECT seq FROM change_head")
+        .fetch_one(&mut *connection)
+        .await?;
+    let Some(cursor) = cursor.filter(|cursor| *cursor != head) else {
+        return Ok((head, Vec::new()));
+    };
+    let changes = sqlx::query!(
+        r#"SELECT org_id AS "org_id: OrgId", agent_id AS "agent_id: AgentId"
+             FROM client_changes
+            WHERE seq > $1 AND seq <= $2
+            ORDER BY seq"#,
+        cursor,
+        head,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let changes = changes.into_iter().map(|row| (row.org_id, row.agent_id));
+    Ok((head, changes.collect()))
+}
+
+fn forget(app: &App, change: Change) {
+    match change {
+        (Some(org_id), agent_id) => app.clients.forget(org_id, agent_id),
+        // A tier's numbers or its module.
+        (None, _) => app.clients.forget_all(),
+    }
+}
+
+/// How far `revoked:<jti>` was derived from the rows.
+#[derive(Default)]
+struct Marked {
+    /// In the store that began then; nothing is marked in another one.
+    epoch: u64,
+    seq: u64,
+}
+
+/// Marks the tokens that were revoked since, or, in a store that has lost
+/// everything, all that are revoked.
+async fn mark(app: &App, marked: &mut Marked, head: i64) -> Result<(), crate::Failure> {
+    let now = Now::read();
+    let counted = app.hot.count(&[], now).await?;
+    let epoch = match counted.epoch {
+        Some(epoch) => epoch,
+        None => app.ledger.adopt(app, now).await?,
+    };
+    if marked.epoch != epoch {
+        *marked = Marked { epoch, seq: 0 };
+    }
+    while marked.seq < head.unsigned_abs() {
+        let mut connection = app.database.connection().await?;
+        let entries = revocations::after(&mut *connection, marked.seq, MOST_ENTRIES, now).await?;
+        drop(connection);
+        let last = entries.last().map(|(seq, _)| *seq);
+        for (_, entry) in entries
+            .into_iter()
+            .filter(|(_, entry)| entry.kind == Kind::Token)
+        {
+            let expires_ms = entry.expires_at.saturating_mul(1_000);
+            app.hot
+                .mark(&revocations::key(&entry.id), expires_ms, now)
+                .await?;
+        }
+        marked.seq = last.unwrap_or(head.unsigned_abs());
+    }
+    Ok(())
+}
+
+/// Writes the uses that were noted, before the process ends.
+pub(crate) async fn write_uses(app: &App) {
+    let written = async {
+        let mut connection = app.database.connection().await?;
+        app.uses.write(&mut connection).await
+    };
+    match tokio::time::timeout(PATIENCE, written).await {
+        Ok(outcome) => log(outcome),
+        Err(_) => log(Err(sqlx::Error::PoolTimedOut)),
+    }
+}
+
+/// Writes the uses that were noted, and counts what ends soon.
+async fn chores(app: &App) -> Result<(), sqlx::Error> {
+    let mut connection = app.database.connection().await?;
+    app.uses.write(&mut connection).await?;
+    let now = Now::read().timestamp();
+    let ending = credentials::count_ending(&mut *connection, now, now + SOON).await?;
+    app.metrics.credentials_expiring_soon.set(ending);
+    app.addresses.tidy();
+    Ok(())
+}
+
+/// Deletes what no cursor, no token and no counter needs: changes that every
+/// replica saw long ago, entries that no living token can fall under, marks of
+/// periods that are over, and answers that nobody repeats any more.
+async fn tidy(database: &Database, now: Now) -> Result<(), sqlx::Error> {
     let day_ago = now.timestamp() - time::Duration::days(1);
+    let mut connection = database.connection().await?;
+    let connection: &mut PgConnection = &mut connection;
     sqlx::query!("DELETE FROM client_changes WHERE changed_at < $1", day_ago)
-        .execute(pool)
+        .execute(&mut *connection)
         .await?;
     sqlx::query!(
         "DELETE FROM revocations
           WHERE expires_at < $1 AND (kind IN ('token', 'grant') OR lifted_at IS NOT NULL)",
         day_ago,
     )
-    .execute(pool)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!("DELETE FROM counter_marks WHERE ends_at < $1", day_ago)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!(
+        "DELETE FROM idempotency_keys WHERE created_at < $1",
+        day_ago
+    )
+    .execute(&mut *connection)
     .await
     .map(|_| ())
 }

@@ -116,6 +116,8 @@ pub fn decode(part: &[u8]) -> Result<String, FormError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -147,5 +149,74 @@ mod tests {
             Form::parse(many.as_bytes()).unwrap_err(),
             FormError::TooMany
         );
+    }
+
+    /// Some octets as they are, all others as escapes in either case; a space as
+    /// either of its two spellings.
+    fn encode(text: &str, odd: bool) -> String {
+        let spell = |byte: u8| match byte {
+            b'a'..=b'z' if !odd => char::from(byte).to_string(),
+            b' ' if odd => "+".to_owned(),
+            byte if odd => format!("%{byte:02x}"),
+            byte => format!("%{byte:02X}"),
+        };
+        text.bytes().map(spell).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::with_cases(256)
+        })]
+
+        #[test]
+        fn what_was_written_is_read(
+            pairs in prop::collection::btree_map(any::<String>(), any::<String>(), 0..12),
+            resources in prop::collection::vec(any::<String>(), 0..6),
+            odd in any::<bool>(),
+        ) {
+            let mut pairs: Vec<(String, String)> = pairs.into_iter().collect();
+            pairs.retain(|(name, _)| name != "resource");
+            let repeated = resources.iter().map(|r| ("resource".to_owned(), r.clone()));
+            pairs.extend(repeated);
+            let parts: Vec<String> = pairs
+                .iter()
+                .map(|(name, value)| format!("{}={}", encode(name, odd), encode(value, !odd)))
+                .collect();
+
+            let form = Form::parse(parts.join("&").as_bytes()).unwrap();
+            for (name, value) in &pairs {
+                if name != "resource" {
+                    let value = Some(value.as_str()).filter(|value| !value.is_empty());
+                    prop_assert_eq!(form.value(name), value);
+                    prop_assert_eq!(form.required(name).ok(), value);
+                }
+            }
+            let full = resources.iter().filter(|r| !r.is_empty());
+            prop_assert!(form.values("resource").eq(full));
+        }
+
+        #[test]
+        fn a_name_stands_twice_in_no_form_however_it_is_spelt(
+            name in any::<String>(),
+            other in "[a-z]{0,3}",
+            odd in any::<bool>(),
+        ) {
+            let (once, again) = (encode(&name, odd), encode(&name, !odd));
+            let body = format!("{once}=1&{other}={other}&{again}=2");
+            let read = Form::parse(body.as_bytes()).map(|form| form.0.len());
+            if name == "resource" {
+                prop_assert_eq!(read, Ok(3));
+            } else {
+                prop_assert_eq!(read, Err(FormError::Doubled));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_form_or_are_refused(bytes in any::<Vec<u8>>()) {
+            if let Ok(form) = Form::parse(&bytes) {
+                prop_assert!(form.0.len() <= MOST_PARAMETERS);
+            }
+        }
     }
 }

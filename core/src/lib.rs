@@ -4,13 +4,17 @@
 
 // What a request passes on its way.
 mod access_log;
+pub mod addresses;
 pub mod app;
 mod body;
 mod caller;
 mod error;
+mod etag;
 mod form;
-mod health;
+pub mod health;
 mod listen;
+mod observe;
+pub mod once;
 mod page;
 mod path;
 pub mod routes;
@@ -37,8 +41,10 @@ pub mod tokens;
 // How it is run.
 pub mod clock;
 pub mod config;
+pub mod database;
 pub mod dev;
 pub mod ids;
+pub mod metrics;
 pub mod migrate;
 pub mod serve;
 pub mod settings;

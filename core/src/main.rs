@@ -1,4 +1,4 @@
-//! The command line: `serve`, `dev`, `migrate`, `bootstrap`, `keys`, `edge`.
+//! The command line: `serve`, `dev`, `migrate`, `bootstrap`, `health`, `keys`, `edge`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -6,13 +6,16 @@
 )]
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use agentidp_core::change::Change;
 use agentidp_core::clock::Now;
 use agentidp_core::config::{AppEnv, Config, ConfigError, DatabaseUrl};
+use agentidp_core::database::Database;
+use agentidp_core::metrics::Metrics;
 use agentidp_core::serve::{Service, connect_database, signalled};
 use agentidp_core::tenants::{Bootstrapped, bootstrap};
-use agentidp_core::{dev, edge_sync, keys, migrate, telemetry};
+use agentidp_core::{dev, edge_sync, health, keys, migrate, telemetry};
 use agentidp_verify::Algorithm;
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -34,6 +37,12 @@ enum Command {
     Migrate,
     /// Make the first operator and print its credential, once.
     Bootstrap,
+    /// Ask the service on this machine whether it is ready; for health checks.
+    Health {
+        /// Whether it lives, ready or not.
+        #[arg(long)]
+        live: bool,
+    },
     /// Signing keys.
     #[command(subcommand)]
     Keys(Keys),
@@ -84,6 +93,7 @@ async fn main() -> ExitCode {
         Command::Dev(_) => "Failed to start",
         Command::Migrate => "Migration failed: Error",
         Command::Bootstrap => "Bootstrap failed: Error",
+        Command::Health { .. } => "Not healthy",
         Command::Keys(_) => "No key was made: Error",
         Command::Edge(_) => "No edge was registered: Error",
     };
@@ -93,6 +103,7 @@ async fn main() -> ExitCode {
         Command::Dev(options) => dev::run(options).await.map_err(Into::into),
         Command::Migrate => run_migrate().await,
         Command::Bootstrap => run_bootstrap().await,
+        Command::Health { live } => health::ask(live).await.map_err(Into::into),
         Command::Keys(Keys::Generate { alg }) => generate(alg),
         Command::Edge(Edge::Register { place }) => register(&place).await,
     };
@@ -107,14 +118,15 @@ async fn main() -> ExitCode {
 
 async fn serve() -> Outcome {
     let config = Config::from_env()?;
-    telemetry::start(config.app_env);
+    let metrics = Arc::new(Metrics::new()?);
+    telemetry::start(config.app_env, Some(Arc::clone(&metrics)));
     let stop = signalled()?;
-    Service::start(config).await?.run(stop).await;
+    Service::start(config, metrics).await?.run(stop).await;
     Ok(())
 }
 
 /// The database alone, for the commands that need no more.
-async fn database() -> Result<sqlx::PgPool, Box<dyn std::error::Error>> {
+async fn database() -> Result<Database, Box<dyn std::error::Error>> {
     let url = std::env::var("DATABASE_URL")
         .ok()
         .filter(|url| !url.is_empty());
@@ -123,7 +135,7 @@ async fn database() -> Result<sqlx::PgPool, Box<dyn std::error::Error>> {
 }
 
 async fn run_migrate() -> Outcome {
-    telemetry::start(AppEnv::Development);
+    telemetry::start(AppEnv::Development, None);
     migrate::migrate(&database().await?, Now::read()).await?;
     println!("The database is up to date.");
     Ok(())

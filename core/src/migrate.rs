@@ -3,9 +3,10 @@
 //! own, so that a pooler in transaction mode does.
 
 use sqlx::migrate::Migrator;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Postgres, Transaction};
 
 use crate::clock::Now;
+use crate::database::Database;
 use crate::policy;
 
 static MIGRATIONS: Migrator = Migrator {
@@ -20,8 +21,8 @@ const LOCK: i64 = 0x4167_656e_7449_6450;
 ///
 /// # Errors
 /// Nothing has changed then.
-pub async fn migrate(pool: &PgPool, now: Now) -> Result<(), sqlx::migrate::MigrateError> {
-    let mut transaction: Transaction<'static, Postgres> = pool.begin().await?;
+pub async fn migrate(database: &Database, now: Now) -> Result<(), sqlx::migrate::MigrateError> {
+    let mut transaction: Transaction<'static, Postgres> = database.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(LOCK)
         .execute(&mut *transaction)
@@ -38,10 +39,10 @@ pub async fn migrate(pool: &PgPool, now: Now) -> Result<(), sqlx::migrate::Migra
 ///
 /// # Errors
 /// The database cannot be reached.
-pub async fn is_current(pool: &PgPool) -> Result<bool, sqlx::Error> {
+pub async fn is_current(database: &Database) -> Result<bool, sqlx::Error> {
     let applied: Result<Vec<i64>, sqlx::Error> =
         sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success")
-            .fetch_all(pool)
+            .fetch_all(&mut *database.connection().await?)
             .await;
     match applied {
         Ok(applied) => Ok(MIGRATIONS

@@ -5,7 +5,9 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::error::Failure;
@@ -22,26 +24,62 @@ pub struct PageRequest {
     pub(crate) limit: u32,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Parameters {
-    cursor: Option<String>,
-    limit: Option<u32>,
+/// A page of what a filter lets through. A parameter that is neither `cursor` nor
+/// `limit` is a member of `F`, which refuses unknown ones.
+#[derive(Debug)]
+pub struct Listing<F> {
+    pub(crate) page: PageRequest,
+    pub(crate) filter: F,
 }
+
+/// No filter: whatever it is asked for is unknown.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Everything {}
 
 impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
-        let Query(parameters) = Query::<Parameters>::from_request_parts(parts, state)
+        let listing = Listing::<Everything>::from_request_parts(parts, state).await?;
+        Ok(listing.page)
+    }
+}
+
+impl<F: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Listing<F> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let Query(pairs) = Query::<Vec<(String, String)>>::from_request_parts(parts, state)
             .await
             .map_err(|error| Failure::Unreadable(error.body_text().into()))?;
-        let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);
-        if !(1..=HIGHEST_LIMIT).contains(&limit) {
-            let why = format!("limit must be from 1 to {HIGHEST_LIMIT}.");
-            return Err(Failure::Unreadable(why.into()));
+        let mut parameters = Map::new();
+        for (name, value) in pairs {
+            if parameters.contains_key(&name) {
+                return Err(Failure::Unreadable(format!("{name} stands twice.").into()));
+            }
+            parameters.insert(name, Value::String(value));
         }
-        let after = match parameters.cursor {
+        let page = PageRequest::read(parameters.remove("cursor"), parameters.remove("limit"))?;
+        let filter = serde_json::from_value(Value::Object(parameters))
+            .map_err(|error| Failure::Unreadable(format!("A parameter: {error}.").into()))?;
+        Ok(Self { page, filter })
+    }
+}
+
+impl PageRequest {
+    fn read(cursor: Option<Value>, limit: Option<Value>) -> Result<Self, Failure> {
+        let limit = match limit.as_ref().and_then(Value::as_str) {
+            None => Some(DEFAULT_LIMIT),
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|n| (1..=HIGHEST_LIMIT).contains(n)),
+        };
+        let limit = limit.ok_or_else(|| {
+            Failure::Unreadable(format!("limit must be from 1 to {HIGHEST_LIMIT}.").into())
+        })?;
+        let after = match cursor.as_ref().and_then(Value::as_str) {
             None => Uuid::nil(),
             Some(cursor) => URL_SAFE_NO_PAD
                 .decode(cursor)
@@ -51,9 +89,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
         };
         Ok(Self { after, limit })
     }
-}
 
-impl PageRequest {
     /// One more than the page holds, to see whether another follows.
     pub(crate) fn fetch(&self) -> i64 {
         i64::from(self.limit) + 1

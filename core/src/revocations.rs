@@ -5,7 +5,7 @@
 use agentidp_verify::Claims;
 use agentidp_verify::claims::LONGEST_LIFE_S;
 use agentidp_verify::feed::{Entry, Kind};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::clock::{Now, from_unix_s};
 use crate::ids::OrgId;
@@ -66,6 +66,11 @@ impl Revocation {
     }
 }
 
+/// The hot store's mark of a revoked token.
+pub(crate) fn key(jti: &str) -> String {
+    format!("revoked:{jti}")
+}
+
 const fn word(kind: Kind) -> &'static str {
     match kind {
         Kind::Token => "token",
@@ -121,7 +126,10 @@ pub(crate) async fn put(
 
 /// Whether an entry kills a token with these claims. The rule is
 /// [`agentidp_verify::revocations::falls_under`].
-pub(crate) async fn is_revoked(pool: &PgPool, claims: &Claims) -> Result<bool, sqlx::Error> {
+pub(crate) async fn is_revoked(
+    executor: impl PgExecutor<'_>,
+    claims: &Claims,
+) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (
                SELECT FROM revocations
@@ -137,14 +145,14 @@ pub(crate) async fn is_revoked(pool: &PgPool, claims: &Claims) -> Result<bool, s
         claims.org_id,
         from_unix_s(claims.iat),
     )
-    .fetch_one(pool)
+    .fetch_one(executor)
     .await
 }
 
 /// The entries after `after` that still matter, in their order, and the number
 /// of the last.
 pub(crate) async fn after(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_>,
     after: u64,
     limit: i64,
     now: Now,
@@ -159,7 +167,7 @@ pub(crate) async fn after(
         now.timestamp(),
         limit,
     )
-    .fetch_all(pool)
+    .fetch_all(executor)
     .await?;
     let entries = rows.into_iter().filter_map(|row| {
         let entry = Entry {

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, HOST,
+    ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, LOCATION,
+    RETRY_AFTER,
 };
 use axum::http::{HeaderName, HeaderValue, Method, Uri, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -15,10 +16,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::access_log::access_log;
+use crate::addresses::by_address;
 use crate::app::App;
-use crate::body::LARGEST_BODY;
-use crate::error::{Failure, OAuthFailure};
+use crate::body::whole_body;
+use crate::error::Failure;
+use crate::observe::observe;
 use crate::{agents, credentials, edge_sync, health, resources, tenants, tokens};
 
 /// How long a request may take before it is answered with 503.
@@ -34,20 +36,39 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(credentials::routes())
         .merge(edge_sync::routes());
 
-    Router::new()
-        .route("/health", get(health::health))
-        .route("/ready", get(health::ready))
+    let limited = Router::new()
         .merge(tokens::well_known(&app.config.issuer))
         .nest("/api/v1", api)
         .fallback(async || Failure::NotFound)
-        .method_not_allowed_fallback(async |uri: Uri| refuse(uri.path(), Failure::MethodNotAllowed))
+        .method_not_allowed_fallback(async |uri: Uri| {
+            Failure::MethodNotAllowed.into_response_at(uri.path())
+        })
         // From the handler outwards.
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(from_fn(in_time))
+        .layer(from_fn(whole_body))
+        .layer(app.addresses.layer())
+        .layer(from_fn_with_state(Arc::clone(&app), by_address));
+    let probes = Router::new()
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready));
+    let probes = match app.config.metrics_port {
+        None => probes.route("/metrics", get(health::metrics)),
+        Some(_) => probes,
+    };
+    limited
+        .merge(probes)
         .layer(from_fn(one_host))
         .layer(cors(&app.config.cors_origins))
         .layer(from_fn(no_stray_cors))
-        .layer(from_fn_with_state(Arc::clone(&app), access_log))
+        .layer(from_fn_with_state(Arc::clone(&app), observe))
+        .with_state(app)
+}
+
+/// What listens on `METRICS_PORT`.
+pub fn metrics_router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/metrics", get(health::metrics))
+        .fallback(async || Failure::NotFound)
         .with_state(app)
 }
 
@@ -66,16 +87,8 @@ async fn in_time(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     match tokio::time::timeout(PATIENCE, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => refuse(&path, Failure::Unavailable("This took too long.")),
+        Err(_) => Failure::Unavailable("This took too long.").into_response_at(&path),
     }
-}
-
-/// The refusal in the words of the endpoint that was meant.
-fn refuse(path: &str, failure: Failure) -> Response {
-    if path.starts_with("/api/v1/token") {
-        return OAuthFailure(failure).into_response();
-    }
-    failure.into_response()
 }
 
 /// An origin that is not on the list gets no CORS header at all.
@@ -102,14 +115,18 @@ fn cors(origins: &[String]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE])
-        .expose_headers(
-            [
-                "x-ratelimit-limit",
-                "x-ratelimit-remaining",
-                "x-ratelimit-reset",
-                "retry-after",
-            ]
-            .map(HeaderName::from_static),
-        )
+        .allow_headers([
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            IF_MATCH,
+            HeaderName::from_static("idempotency-key"),
+        ])
+        .expose_headers([
+            ETAG,
+            LOCATION,
+            RETRY_AFTER,
+            HeaderName::from_static("x-ratelimit-limit"),
+            HeaderName::from_static("x-ratelimit-remaining"),
+            HeaderName::from_static("x-ratelimit-reset"),
+        ])
 }

@@ -85,6 +85,8 @@ pub fn words(parameter: &str) -> Result<Vec<String>, ()> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -114,6 +116,53 @@ mod tests {
         assert_eq!(words("a b a").unwrap(), ["a", "b"]);
         for bad in ["", " ", "a  b", " a", "a\"", "a\\", "a\tb", "é"] {
             assert!(words(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    /// What RFC 6749 §3.3 calls a scope-token.
+    const WORD: &str = "[!#-\\[\\]-~]{1,8}";
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::with_cases(256)
+        })]
+
+        #[test]
+        fn the_words_of_a_parameter_are_those_that_were_joined_each_once(
+            given in prop::collection::vec(WORD, 1..12),
+        ) {
+            let read = words(&given.join(" ")).unwrap();
+            let mut once = given.clone();
+            let mut seen = std::collections::HashSet::new();
+            once.retain(|word| seen.insert(word.clone()));
+            prop_assert_eq!(&read, &once);
+            prop_assert_eq!(words(&read.join(" ")), Ok(read));
+        }
+
+        #[test]
+        fn a_parameter_with_any_other_character_or_space_is_refused(
+            given in prop::collection::vec(WORD, 1..4),
+            at in any::<prop::sample::Index>(),
+            other in "[^!#-\\[\\]-~]",
+        ) {
+            let mut text = given.join(" ");
+            let at = at.index(text.len() + 1);
+            // A space amid a word parts it: that alone is no fault.
+            let amid = |at: usize| text.as_bytes().get(at).is_some_and(|b| *b != b' ');
+            prop_assume!(other != " " || at == 0 || !amid(at - 1) || !amid(at));
+            text.insert_str(at, &other);
+            prop_assert!(words(&text).is_err());
+        }
+
+        #[test]
+        fn what_a_resource_may_define_is_one_word_and_never_ours(
+            scope in "[a-z:*_ A-Z-]{0,6}(read|write|admin)",
+        ) {
+            if for_resource(&scope).is_ok() {
+                prop_assert_eq!(words(&scope), Ok(vec![scope.clone()]));
+                prop_assert!(!is_management(&scope) && scope.len() <= LONGEST);
+            }
         }
     }
 }

@@ -1,26 +1,29 @@
 //! `agentidp serve`: PostgreSQL, Redis, migrations, application, in this order,
 //! and the way back when it is told to stop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
 use tokio::net::TcpListener;
 
+use crate::addresses::Addresses;
 use crate::app::App;
 use crate::audit::Writer;
 use crate::clients::Clients;
 use crate::config::{Config, DatabaseUrl};
+use crate::credentials::Uses;
+use crate::database::Database;
+use crate::hot::Timed;
 use crate::keys::{KeyError, KeyRing};
+use crate::limits::Ledger;
+use crate::metrics::Metrics;
+use crate::once::Seal;
 use crate::policy::{Policies, Trapped};
 use crate::{follow, hot, listen, migrate, routes};
 
 /// How long the start waits for PostgreSQL and for Redis.
 const START_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a request waits for a connection.
-const ACQUIRE_PATIENCE: Duration = Duration::from_millis(1_200);
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +41,8 @@ pub enum StartError {
     #[error("the policy engine cannot be started: {0}")]
     Policy(#[from] Trapped),
     /// The port.
-    #[error("cannot listen on {0}: {1}; set PORT to another one")]
-    Listen(SocketAddr, std::io::Error),
+    #[error("cannot listen on {0}: {1}; set {2} to another one")]
+    Listen(SocketAddr, std::io::Error, &'static str),
 }
 
 /// A service that listens, and can be run to its end.
@@ -47,20 +50,16 @@ pub enum StartError {
 pub struct Service {
     app: Arc<App>,
     listener: TcpListener,
+    /// Of `METRICS_PORT`.
+    metrics: Option<TcpListener>,
 }
 
 /// Connects to PostgreSQL, waiting a while for one that is just starting.
 ///
 /// # Errors
 /// The last failure.
-pub async fn connect_database(url: &DatabaseUrl, size: u32) -> Result<PgPool, StartError> {
-    let options = PgPoolOptions::new()
-        .max_connections(size)
-        .min_connections(1)
-        .acquire_timeout(ACQUIRE_PATIENCE)
-        // A connection that died while idle is noticed by its next user.
-        .test_before_acquire(false);
-    patiently(|| options.clone().connect(&url.0))
+pub async fn connect_database(url: &DatabaseUrl, size: u32) -> Result<Database, StartError> {
+    patiently(|| Database::connect(url, size))
         .await
         .map_err(StartError::Database)
 }
@@ -83,39 +82,57 @@ impl Service {
     ///
     /// # Errors
     /// The first part that cannot be had. Nothing has been answered then.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
-        let pool = connect_database(&config.database_url, config.database_pool_size).await?;
+    pub async fn start(config: Config, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+        listen::raise_file_limit();
+        let database = connect_database(&config.database_url, config.database_pool_size).await?;
         let hot = patiently(|| hot::connect(&config.hot_url))
             .await
             .map_err(StartError::Hot)?;
         let keys = KeyRing::from_config(&config).await?;
         let policy = Policies::start()?;
-        if migrate::is_current(&pool)
+        if migrate::is_current(&database)
             .await
             .map_err(StartError::Database)?
         {
-            policy.warm_up(&pool).await.map_err(StartError::Database)?;
+            policy
+                .warm_up(&database)
+                .await
+                .map_err(StartError::Database)?;
         } else {
             tracing::warn!("the database has not been migrated: run `agentidp migrate`");
         }
-        let address = SocketAddr::new(config.host, config.port);
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| StartError::Listen(address, error))?;
+        let listener = bind(config.host, config.port, "PORT").await?;
+        let metrics_listener = match config.metrics_port {
+            None => None,
+            Some(port) => Some(bind(config.host, port, "METRICS_PORT").await?),
+        };
         let app = Arc::new(App {
-            config,
-            audit: Writer::start(pool.clone()),
-            pool,
-            hot,
+            audit: Writer::start(database.clone()),
+            database,
+            hot: Box::new(Timed::new(hot, Arc::clone(&metrics))),
             keys,
             clients: Clients::default(),
             policy,
+            ledger: Ledger::default(),
+            uses: Uses::default(),
+            metrics,
+            addresses: Addresses::new(config.address_limits),
+            seal: Seal::new(&config.jwt_private_key),
+            config,
         });
-        let port = listener
-            .local_addr()
-            .map_or(address.port(), |bound| bound.port());
-        tracing::info!("SentryAgent.ai AgentIdP listening on port {port}");
-        Ok(Self { app, listener })
+        let port = |listener: &TcpListener| listener.local_addr().map_or(0, |bound| bound.port());
+        if let Some(listener) = &metrics_listener {
+            tracing::info!("metrics on port {}", port(listener));
+        }
+        tracing::info!(
+            "SentryAgent.ai AgentIdP listening on port {}",
+            port(&listener)
+        );
+        Ok(Self {
+            app,
+            listener,
+            metrics: metrics_listener,
+        })
     }
 
     /// The parts, for whoever runs beside the service.
@@ -131,11 +148,39 @@ impl Service {
             stop.await;
             tracing::info!("Shutting down gracefully...");
         };
-        listen::listen(self.listener, routes::router(Arc::clone(&self.app)), stop).await;
+        let trusted = self.app.config.trusted_proxies.clone();
+        let metrics = self.metrics.map(|listener| {
+            let router = routes::metrics_router(Arc::clone(&self.app));
+            // Nobody waits for what Prometheus is still reading.
+            tokio::spawn(listen::listen(
+                listener,
+                router,
+                Vec::new(),
+                std::future::pending(),
+            ))
+        });
+        listen::listen(
+            self.listener,
+            routes::router(Arc::clone(&self.app)),
+            trusted,
+            stop,
+        )
+        .await;
         follower.abort();
+        if let Some(metrics) = metrics {
+            metrics.abort();
+        }
         self.app.audit.close().await;
-        self.app.pool.close().await;
+        follow::write_uses(&self.app).await;
+        self.app.database.close().await;
     }
+}
+
+async fn bind(host: IpAddr, port: u16, name: &'static str) -> Result<TcpListener, StartError> {
+    let address = SocketAddr::new(host, port);
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| StartError::Listen(address, error, name))
 }
 
 /// Done at SIGTERM or SIGINT.

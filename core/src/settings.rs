@@ -58,7 +58,27 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "TRUSTED_PROXIES",
-        "Comma-separated addresses or networks whose X-Forwarded-For is to be believed; not read yet.",
+        "Comma-separated addresses or networks whose X-Forwarded-For is believed; none by default.",
+        "",
+    ),
+    setting(
+        "ADDRESS_REQUESTS_PER_SECOND",
+        "Requests a second that one address (of IPv6: one /64) may make in the long run.",
+        "10000",
+    ),
+    setting(
+        "ADDRESS_BURST",
+        "Requests that one address may make at once.",
+        "20000",
+    ),
+    setting(
+        "ADDRESS_FAILURES_PER_MINUTE",
+        "Requests a minute of one address whose credentials may fail; as many at once.",
+        "600",
+    ),
+    setting(
+        "METRICS_PORT",
+        "A port of its own for /metrics, which is on PORT by default.",
         "",
     ),
     setting(

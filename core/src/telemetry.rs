@@ -2,28 +2,83 @@
 //! secret or key is ever given to it.
 
 use std::fmt;
+use std::sync::Arc;
 
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::AppEnv;
+use crate::metrics::Metrics;
 
-/// Starts the log. `RUST_LOG` decides what is said, `info` by default.
-pub fn start(app_env: AppEnv) {
+/// What sqlx says of every statement goes out under this target.
+const STATEMENTS: &str = "sqlx::query";
+
+/// Starts the log. `RUST_LOG` decides what is said, `info` by default. `metrics`
+/// learn how long each statement took.
+pub fn start(app_env: AppEnv, metrics: Option<Arc<Metrics>>) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     // Whoever read the log has gone: no request may fail for that.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .log_internal_errors(false);
-    // A second start, as in a test, keeps the first one's log.
-    let _ = match app_env {
-        AppEnv::Production => builder.json().flatten_event(true).try_init(),
-        AppEnv::Development | AppEnv::Test => builder.event_format(Lines).try_init(),
+    let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
+    let lines = match app_env {
+        AppEnv::Production => lines.json().flatten_event(true).boxed(),
+        AppEnv::Development | AppEnv::Test => lines.event_format(Lines).boxed(),
     };
+    let statements = metrics.map(|metrics| {
+        let only = Targets::new().with_target(STATEMENTS, Level::DEBUG);
+        Statements(metrics).with_filter(only)
+    });
+    // A second start, as in a test, keeps the first one's log.
+    let _ = tracing_subscriber::registry()
+        .with(lines.with_filter(filter))
+        .with(statements)
+        .try_init();
+}
+
+/// Hands on how long each statement took, by its first word.
+struct Statements(Arc<Metrics>);
+
+impl<S: Subscriber> Layer<S> for Statements {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut statement = Statement::default();
+        event.record(&mut statement);
+        if let (Some(operation), Some(seconds)) = (statement.operation, statement.seconds) {
+            self.0.queried(operation, seconds);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Statement {
+    operation: Option<&'static str>,
+    seconds: Option<f64>,
+}
+
+impl Visit for Statement {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "summary" {
+            let word = value.split_whitespace().next().unwrap_or_default();
+            self.operation = ["select", "insert", "update", "delete", "set"]
+                .into_iter()
+                .find(|known| word.eq_ignore_ascii_case(known))
+                .or(Some("other"));
+        }
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        if field.name() == "elapsed_secs" {
+            self.seconds = Some(value);
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
 /// One line an event: the message alone, since operators' tools read it so.

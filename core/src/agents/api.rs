@@ -5,20 +5,23 @@ use std::sync::Arc;
 use agentidp_verify::feed::Kind;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 
 use super::create::{NewAgent, create, name_taken};
-use super::model::{Agent, Description, Status};
+use super::model::{Agent, Description, Filter, Status};
 use super::store;
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::change::Change;
 use crate::error::Failure;
+use crate::etag::{self, IfMatch, Versioned};
 use crate::ids::AgentId;
-use crate::page::{Page, PageRequest};
+use crate::once::{Created, Creation};
+use crate::page::{Listing, Page};
 use crate::path::Id;
 use crate::revocations::Revocation;
 use crate::{resources, scope, tenants};
@@ -36,46 +39,57 @@ pub fn routes() -> Router<Arc<App>> {
 async fn register(
     State(app): State<Arc<App>>,
     caller: Caller,
-    JsonBody(body): JsonBody<Description>,
-) -> Result<(StatusCode, [(&'static str, String); 1], Json<Agent>), Failure> {
+    creation: Creation<Description>,
+) -> Result<Response, Failure> {
     caller.may("agents:write")?;
+    let body = &creation.body;
     body.check()?;
     if body.status.is_some_and(|status| status != Status::Active) {
         return Err(Failure::invalid("status", "is active for a new agent"));
     }
     let name = body
         .name
+        .clone()
         .ok_or_else(|| Failure::invalid("name", "is required"))?;
     let unsaid = NewAgent::named(&name);
     let new = NewAgent {
-        agent_type: body.agent_type.unwrap_or(unsaid.agent_type),
-        version: body.version.unwrap_or(unsaid.version),
-        capabilities: body.capabilities.unwrap_or_default(),
-        owner: body.owner.unwrap_or_default(),
-        deployment_env: body.deployment_env.unwrap_or(unsaid.deployment_env),
-        scopes: body.scopes.unwrap_or_default(),
+        agent_type: body.agent_type.clone().unwrap_or(unsaid.agent_type),
+        version: body.version.clone().unwrap_or(unsaid.version),
+        capabilities: body.capabilities.clone().unwrap_or_default(),
+        owner: body.owner.clone().unwrap_or_default(),
+        deployment_env: body.deployment_env.clone().unwrap_or(unsaid.deployment_env),
+        scopes: body.scopes.clone().unwrap_or_default(),
         name,
     };
 
     let org_id = caller.org_id();
-    let mut change = app.change(caller.agent_id()).await?;
+    let actor = caller.agent_id();
+    let mut change = app.change(actor).await?;
+    if let Some(answer) = creation.answered(&app, &mut change, actor).await? {
+        return Ok(answer);
+    }
     check_grant(&mut change, &caller, &new.scopes).await?;
     let agent_id = create(&mut change, org_id, new).await?;
     let agent = store::one(change.connection(), org_id, agent_id)
         .await?
         .ok_or(Failure::NotFound)?;
-    change.commit().await?;
     let location = format!("/api/v1/agents/{agent_id}");
-    Ok((StatusCode::CREATED, [("location", location)], Json(agent)))
+    let created = Created::at(location, Some(etag::of(&agent)?), &agent)?;
+    let answer = creation.finish(&app, change, actor, created).await?;
+    app.metrics
+        .agents_registered
+        .count(&[&agent.deployment_env]);
+    Ok(answer)
 }
 
 async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    page: PageRequest,
+    Listing { page, filter }: Listing<Filter>,
 ) -> Result<Json<Page<Agent>>, Failure> {
     caller.may("agents:read")?;
-    let agents = store::list(&app.pool, caller.org_id(), page).await?;
+    let connection = &mut *app.database.connection().await?;
+    let agents = store::list(connection, caller.org_id(), &filter, page).await?;
     Ok(Json(Page::of(agents, page, |agent| agent.agent_id.0)))
 }
 
@@ -83,38 +97,46 @@ async fn one(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(agent_id): Id<AgentId>,
-) -> Result<Json<Agent>, Failure> {
+) -> Result<Versioned<Agent>, Failure> {
     caller.may("agents:read")?;
-    let agent = store::one(&app.pool, caller.org_id(), agent_id).await?;
-    agent.map(Json).ok_or(Failure::NotFound)
+    let agent = store::one(
+        &mut *app.database.connection().await?,
+        caller.org_id(),
+        agent_id,
+    )
+    .await?;
+    agent.map(Versioned).ok_or(Failure::NotFound)
 }
 
 async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(agent_id): Id<AgentId>,
+    if_match: IfMatch,
     JsonBody(body): JsonBody<Description>,
-) -> Result<Json<Agent>, Failure> {
+) -> Result<Versioned<Agent>, Failure> {
     if body.only_stops() {
         caller.may_even_when_spent("agents:write")?;
     } else {
         caller.may("agents:write")?;
     }
     body.check()?;
-    apply(&app, &caller, agent_id, body).await.map(Json)
+    let changed = apply(&app, &caller, agent_id, &if_match, body).await?;
+    Ok(Versioned(changed))
 }
 
 async fn decommission(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(agent_id): Id<AgentId>,
+    if_match: IfMatch,
 ) -> Result<StatusCode, Failure> {
     caller.may_even_when_spent("agents:write")?;
     let stop = Description {
         status: Some(Status::Decommissioned),
         ..Description::default()
     };
-    apply(&app, &caller, agent_id, stop).await?;
+    apply(&app, &caller, agent_id, &if_match, stop).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -122,6 +144,7 @@ async fn apply(
     app: &App,
     caller: &Caller,
     agent_id: AgentId,
+    if_match: &IfMatch,
     body: Description,
 ) -> Result<Agent, Failure> {
     let org_id = caller.org_id();
@@ -130,6 +153,7 @@ async fn apply(
         .await?
         .ok_or(Failure::NotFound)?;
     caller.may_touch(&before.scopes)?;
+    if_match.check(&before)?;
     if before.status == Status::Decommissioned {
         // To do again what is done changes nothing.
         return if body.only_stops() && body.status == Some(Status::Decommissioned) {

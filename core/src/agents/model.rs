@@ -79,6 +79,18 @@ impl Agent {
     }
 }
 
+/// Which agents a list is of: those that meet all that is said.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    pub(super) status: Option<Status>,
+    pub(super) deployment_env: Option<String>,
+    pub(super) owner: Option<String>,
+    pub(super) agent_type: Option<String>,
+    /// In the name, whatever the case.
+    pub(super) q: Option<String>,
+}
+
 /// What describes an agent, as it is registered or changed.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, PgExecutor};
 
 use super::create::NewAgent;
-use super::model::{Agent, Description, Status};
+use super::model::{Agent, Description, Filter, Status};
 use crate::clock::Now;
 use crate::ids::{AgentId, OrgId};
 use crate::page::PageRequest;
@@ -76,6 +76,7 @@ pub(crate) async fn lock(
 pub(super) async fn list(
     executor: impl PgExecutor<'_>,
     org_id: OrgId,
+    filter: &Filter,
     page: PageRequest,
 ) -> Result<Vec<Agent>, sqlx::Error> {
     sqlx::query_as!(
@@ -85,11 +86,21 @@ pub(super) async fn list(
                   scopes, created_at, updated_at
              FROM agents
             WHERE org_id = $1 AND agent_id > $2
+              AND ($4::text IS NULL OR status = $4)
+              AND ($5::text IS NULL OR deployment_env = $5)
+              AND ($6::text IS NULL OR owner = $6)
+              AND ($7::text IS NULL OR agent_type = $7)
+              AND ($8::text IS NULL OR position(lower($8) IN lower(name)) > 0)
             ORDER BY agent_id
             LIMIT $3"#,
         org_id.0,
         page.after,
         page.fetch(),
+        filter.status.map(Status::word),
+        filter.deployment_env,
+        filter.owner,
+        filter.agent_type,
+        filter.q,
     )
     .fetch_all(executor)
     .await

@@ -5,11 +5,12 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::{Event, insert};
+use crate::database::Database;
+use crate::limits::ledger::{self, Mark};
 
 /// How many events one statement writes at most.
 const LARGEST_GROUP: usize = 256;
@@ -23,7 +24,14 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 #[error("the audit event could not be made durable")]
 pub struct NotRecorded;
 
-type Waiting = (Event, oneshot::Sender<Result<(), NotRecorded>>);
+/// What is to be written.
+enum Entry {
+    Event(Event),
+    /// How far counters may count (see [`ledger`]).
+    Marks(Vec<Mark>),
+}
+
+type Waiting = (Entry, oneshot::Sender<Result<(), NotRecorded>>);
 
 /// The way into the group.
 #[derive(Debug)]
@@ -34,11 +42,11 @@ pub struct Writer {
 
 impl Writer {
     /// Starts the one task that writes.
-    pub fn start(pool: PgPool) -> Self {
+    pub fn start(database: Database) -> Self {
         let (queue, waiting) = mpsc::channel(LONGEST_QUEUE);
         Self {
             queue: Mutex::new(Some(queue)),
-            task: Mutex::new(Some(tokio::spawn(write_groups(pool, waiting)))),
+            task: Mutex::new(Some(tokio::spawn(write_groups(database, waiting)))),
         }
     }
 
@@ -48,9 +56,21 @@ impl Writer {
     /// It may or may not get there: the queue is full, the database did not
     /// answer in time, or the service is stopping.
     pub async fn record(&self, event: Event) -> Result<(), NotRecorded> {
+        self.write(Entry::Event(event)).await
+    }
+
+    /// Waits until `marks` are on disk.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn mark(&self, marks: Vec<Mark>) -> Result<(), NotRecorded> {
+        self.write(Entry::Marks(marks)).await
+    }
+
+    async fn write(&self, entry: Entry) -> Result<(), NotRecorded> {
         let queue = lock(&self.queue).clone().ok_or(NotRecorded)?;
         let (done, outcome) = oneshot::channel();
-        queue.try_send((event, done)).map_err(|_| NotRecorded)?;
+        queue.try_send((entry, done)).map_err(|_| NotRecorded)?;
         drop(queue);
         outcome.await.unwrap_or(Err(NotRecorded))
     }
@@ -72,11 +92,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-async fn write_groups(pool: PgPool, mut waiting: mpsc::Receiver<Waiting>) {
+async fn write_groups(database: Database, mut waiting: mpsc::Receiver<Waiting>) {
     let mut group = Vec::with_capacity(LARGEST_GROUP);
     while waiting.recv_many(&mut group, LARGEST_GROUP).await > 0 {
-        let (events, callers): (Vec<_>, Vec<_>) = group.drain(..).unzip();
-        let recorded = match tokio::time::timeout(PATIENCE, write(&pool, &events)).await {
+        let (entries, callers): (Vec<_>, Vec<_>) = group.drain(..).unzip();
+        let recorded = match tokio::time::timeout(PATIENCE, write(&database, entries)).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::error!("Unexpected pg pool error {error}");
@@ -94,7 +114,20 @@ async fn write_groups(pool: PgPool, mut waiting: mpsc::Receiver<Waiting>) {
     }
 }
 
-async fn write(pool: &PgPool, events: &[Event]) -> Result<(), sqlx::Error> {
-    let mut connection = pool.acquire().await?;
-    insert(&mut connection, events).await
+async fn write(database: &Database, entries: Vec<Entry>) -> Result<(), sqlx::Error> {
+    let (mut events, mut marks) = (Vec::with_capacity(entries.len()), Vec::new());
+    for entry in entries {
+        match entry {
+            Entry::Event(event) => events.push(event),
+            Entry::Marks(some) => marks.extend(some),
+        }
+    }
+    let mut connection = database.connection().await?;
+    if !marks.is_empty() {
+        ledger::write(&mut connection, &marks).await?;
+    }
+    if !events.is_empty() {
+        insert(&mut connection, &events).await?;
+    }
+    Ok(())
 }

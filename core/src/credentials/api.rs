@@ -5,7 +5,7 @@ use std::sync::Arc;
 use agentidp_verify::feed::Kind;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -13,18 +13,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::model::Credential;
+use super::model::{Credential, Filter};
 use super::rotate::{Rotation, rotate};
 use super::{issue, store};
 use crate::agents::{self, Agent};
 use crate::app::App;
-use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::change::Change;
 use crate::clock::Now;
 use crate::error::Failure;
+use crate::etag::{self, IfMatch};
 use crate::ids::{AgentId, CredentialId, OrgId};
-use crate::page::{Page, PageRequest};
+use crate::once::{Created, Creation};
+use crate::page::{Listing, Page};
 use crate::path::{Id, Ids};
 use crate::revocations::Revocation;
 
@@ -34,6 +35,7 @@ const MOST_ACTIVE: i64 = 50;
 /// The routes below `/api/v1`.
 pub fn routes() -> Router<Arc<App>> {
     Router::new()
+        .route("/credentials", get(list_all))
         .route("/agents/{agent_id}/credentials", get(list).post(make))
         .route(
             "/agents/{agent_id}/credentials/{credential_id}",
@@ -56,30 +58,38 @@ async fn make(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(agent_id): Id<AgentId>,
-    JsonBody(body): JsonBody<MakeCredential>,
+    creation: Creation<MakeCredential>,
 ) -> Result<Response, Failure> {
     caller.may("credentials:write")?;
-    let org_id = caller.org_id();
-    let mut change = app.change(caller.agent_id()).await?;
+    let (org_id, actor) = (caller.org_id(), caller.agent_id());
+    let mut change = app.change(actor).await?;
+    if let Some(answer) = creation.answered(&app, &mut change, actor).await? {
+        return Ok(answer);
+    }
     let agent = agents::lock(change.connection(), org_id, agent_id)
         .await?
         .ok_or(Failure::NotFound)?;
     check_holder(&caller, &agent)?;
     check_count(&mut change, org_id, agent_id).await?;
-    let issued = issue(&mut change, org_id, agent_id, body.expires_at).await?;
-    change.commit().await?;
-    Ok(shown_once(agent_id, issued.credential_id, issued))
+    let expires_at = creation.body.expires_at;
+    let issued = issue(&mut change, org_id, agent_id, expires_at).await?;
+    let created = shown_once(agent_id, issued.credential_id, &issued)?;
+    creation.finish(&app, change, actor, created).await
 }
 
 async fn replace(
     State(app): State<Arc<App>>,
     caller: Caller,
     Ids(agent_id, credential_id): Ids<AgentId, CredentialId>,
-    JsonBody(body): JsonBody<Rotation>,
+    if_match: IfMatch,
+    creation: Creation<Rotation>,
 ) -> Result<Response, Failure> {
     caller.may("credentials:write")?;
-    let org_id = caller.org_id();
-    let mut change = app.change(caller.agent_id()).await?;
+    let (org_id, actor) = (caller.org_id(), caller.agent_id());
+    let mut change = app.change(actor).await?;
+    if let Some(answer) = creation.answered(&app, &mut change, actor).await? {
+        return Ok(answer);
+    }
     let agent = agents::lock(change.connection(), org_id, agent_id)
         .await?
         .ok_or(Failure::NotFound)?;
@@ -88,20 +98,21 @@ async fn replace(
         .await?
         .ok_or(Failure::NotFound)?;
     check_holder(&caller, &agent)?;
+    if_match.check(&old.version())?;
     check_count(&mut change, org_id, agent_id).await?;
-    let rotated = rotate(&mut change, org_id, &old, &body).await?;
-    change.commit().await?;
-    Ok(shown_once(agent_id, rotated.issued.credential_id, rotated))
+    let rotated = rotate(&mut change, org_id, &old, &creation.body).await?;
+    let created = shown_once(agent_id, rotated.issued.credential_id, &rotated)?;
+    creation.finish(&app, change, actor, created).await
 }
 
 /// The answer that shows a secret.
-fn shown_once(agent_id: AgentId, credential_id: CredentialId, body: impl Serialize) -> Response {
+fn shown_once(
+    agent_id: AgentId,
+    credential_id: CredentialId,
+    body: &impl Serialize,
+) -> Result<Created, Failure> {
     let location = format!("/api/v1/agents/{agent_id}/credentials/{credential_id}");
-    let headers = [
-        ("location", location),
-        (CACHE_CONTROL.as_str(), "no-store".to_owned()),
-    ];
-    (StatusCode::CREATED, headers, Json(body)).into_response()
+    Created::at(location, None, body)
 }
 
 /// An agent's working credentials are bounded.
@@ -138,34 +149,50 @@ async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(agent_id): Id<AgentId>,
-    page: PageRequest,
+    Listing { page, filter }: Listing<Filter>,
 ) -> Result<Json<Page<Credential>>, Failure> {
     caller.may("credentials:read")?;
     let org_id = caller.org_id();
-    agents::one(&app.pool, org_id, agent_id)
+    let mut connection = app.database.connection().await?;
+    agents::one(&mut *connection, org_id, agent_id)
         .await?
         .ok_or(Failure::NotFound)?;
-    let credentials = store::list(&app.pool, org_id, agent_id, page, Now::read()).await?;
-    Ok(Json(Page::of(credentials, page, |credential| {
-        credential.credential_id.0
-    })))
+    let (agent_id, now) = (Some(agent_id), Now::read());
+    let found = store::list(&mut *connection, org_id, agent_id, &filter, page, now).await?;
+    Ok(Json(Page::of(found, page, |one| one.credential_id.0)))
+}
+
+/// The tenant's, of all its agents: what ends soon, say.
+async fn list_all(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Listing { page, filter }: Listing<Filter>,
+) -> Result<Json<Page<Credential>>, Failure> {
+    caller.may("credentials:read")?;
+    let (org_id, now) = (caller.org_id(), Now::read());
+    let connection = &mut *app.database.connection().await?;
+    let found = store::list(connection, org_id, None, &filter, page, now).await?;
+    Ok(Json(Page::of(found, page, |one| one.credential_id.0)))
 }
 
 async fn one(
     State(app): State<Arc<App>>,
     caller: Caller,
     Ids(agent_id, credential_id): Ids<AgentId, CredentialId>,
-) -> Result<Json<Credential>, Failure> {
+) -> Result<Response, Failure> {
     caller.may("credentials:read")?;
-    let org_id = caller.org_id();
-    let found = store::one(&app.pool, org_id, agent_id, credential_id, Now::read()).await?;
-    found.map(Json).ok_or(Failure::NotFound)
+    let (org_id, now) = (caller.org_id(), Now::read());
+    let connection = &mut *app.database.connection().await?;
+    let found = store::one(connection, org_id, agent_id, credential_id, now).await?;
+    let found = found.ok_or(Failure::NotFound)?;
+    Ok(([(ETAG, etag::of(&found.version())?)], Json(found)).into_response())
 }
 
 async fn revoke(
     State(app): State<Arc<App>>,
     caller: Caller,
     Ids(agent_id, credential_id): Ids<AgentId, CredentialId>,
+    if_match: IfMatch,
 ) -> Result<StatusCode, Failure> {
     caller.may_even_when_spent("credentials:write")?;
     let org_id = caller.org_id();
@@ -175,8 +202,9 @@ async fn revoke(
         .ok_or(Failure::NotFound)?;
     let now = change.now();
     let found = store::one(change.connection(), org_id, agent_id, credential_id, now).await?;
-    found.ok_or(Failure::NotFound)?;
+    let found = found.ok_or(Failure::NotFound)?;
     caller.may_touch(&agent.scopes)?;
+    if_match.check(&found.version())?;
     let by = caller.agent_id();
     if store::revoke(
         change.connection(),

@@ -7,8 +7,10 @@ mod model;
 mod rotate;
 mod secret;
 mod store;
+mod uses;
 
 pub use api::routes;
 pub use issue::{IssuedCredential, issue};
 pub use secret::{Secret, SecretDigest, SecretKind};
-pub(crate) use store::usable;
+pub(crate) use store::{count_ending, usable};
+pub use uses::{LastUse, Uses};

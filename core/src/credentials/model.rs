@@ -1,6 +1,6 @@
 //! What a credential is.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::error::Failure;
@@ -49,6 +49,51 @@ pub struct Credential {
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+    /// When a token was last got with it, to the minute; absent where none was.
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        with = "time::serde::rfc3339::option"
+    )]
+    pub last_used_at: Option<OffsetDateTime>,
+}
+
+impl Credential {
+    /// What a change is made of: a use is no change.
+    pub(super) fn version(&self) -> Self {
+        Self {
+            last_used_at: None,
+            ..self.clone()
+        }
+    }
+}
+
+/// Which credentials a list is of: those that meet all that is said.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    pub(super) status: Option<LifeWord>,
+    /// Those that end before.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub(super) expires_before: Option<OffsetDateTime>,
+}
+
+/// A [`Life`] by its name.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum LifeWord {
+    Active,
+    Expired,
+    Revoked,
+}
+
+impl LifeWord {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
 }
 
 /// Checks the end that somebody asked for.

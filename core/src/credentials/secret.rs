@@ -113,6 +113,9 @@ impl SecretDigest {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use rand::SeedableRng as _;
+
     use super::*;
 
     #[test]
@@ -143,5 +146,56 @@ mod tests {
         assert!(!one.digest().matches(&other.digest()));
         assert!(!format!("{one:?} {:?}", one.digest()).contains(&one.reveal()[12..]));
         assert!(SecretDigest::stored(&[0; 31]).is_none());
+    }
+
+    const KINDS: [SecretKind; 2] = [SecretKind::Client, SecretKind::Edge];
+
+    fn secret(kind: SecretKind, seed: [u8; 32]) -> Secret {
+        Secret::generate(kind, &mut rand::rngs::StdRng::from_seed(seed))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::with_cases(256)
+        })]
+
+        #[test]
+        fn a_secret_is_read_back_as_its_own_kind_and_no_other(seed in any::<[u8; 32]>()) {
+            for kind in KINDS {
+                let secret = secret(kind, seed);
+                for read_as in KINDS {
+                    let read = Secret::read(read_as, secret.reveal());
+                    prop_assert_eq!(read, (read_as == kind).then(|| secret.clone()));
+                }
+            }
+        }
+
+        #[test]
+        fn a_secret_with_one_character_changed_swapped_or_lost_is_none(
+            seed in any::<[u8; 32]>(),
+            at in any::<prop::sample::Index>(),
+            to in prop_oneof!["[a-z2-7]".prop_map(|s| s.as_bytes()[0]), 0..0x80u8],
+        ) {
+            let secret = secret(SecretKind::Client, seed);
+            let text = secret.reveal().as_bytes();
+            let at = at.index(text.len() - 1);
+            let (mut changed, mut swapped, mut cut) = (text.to_vec(), text.to_vec(), text.to_vec());
+            changed[at] = to;
+            swapped.swap(at, at + 1);
+            cut.remove(at);
+            for other in [changed, swapped, cut] {
+                let other = String::from_utf8(other).unwrap();
+                let read = Secret::read(SecretKind::Client, &other);
+                prop_assert_eq!(read.is_some(), other == secret.reveal(), "{}", other);
+            }
+        }
+
+        #[test]
+        fn no_text_is_a_secret_by_chance(text in "agentidp_[ce]s_[a-z2-7]{59}|\\PC*") {
+            for kind in KINDS {
+                prop_assert_eq!(Secret::read(kind, &text), None);
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@ use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
 use super::issue::IssuedCredential;
-use super::model::{Credential, Life};
+use super::model::{Credential, Filter, Life, LifeWord};
 use super::secret::SecretDigest;
 use crate::clock::Now;
 use crate::ids::{AgentId, CredentialId, OrgId};
@@ -39,6 +39,7 @@ struct Row {
     revoked_by: Option<AgentId>,
     replaced_by: Option<CredentialId>,
     created_at: OffsetDateTime,
+    last_used_at: Option<OffsetDateTime>,
 }
 
 impl Row {
@@ -55,6 +56,7 @@ impl Row {
             replaced_by: self.replaced_by,
             expires_at: self.expires_at,
             created_at: self.created_at,
+            last_used_at: self.last_used_at,
         }
     }
 }
@@ -70,7 +72,7 @@ pub(super) async fn one(
         Row,
         r#"SELECT credential_id AS "credential_id: CredentialId", agent_id AS "agent_id: AgentId",
                   expires_at, revoked_at, revoked_by AS "revoked_by: AgentId",
-                  replaced_by AS "replaced_by: CredentialId", created_at
+                  replaced_by AS "replaced_by: CredentialId", created_at, last_used_at
              FROM credentials
             WHERE org_id = $1 AND agent_id = $2 AND credential_id = $3"#,
         org_id.0,
@@ -82,10 +84,12 @@ pub(super) async fn one(
     Ok(row.map(|row| row.into_credential(now)))
 }
 
+/// Credentials of the tenant, or of the one agent.
 pub(super) async fn list(
     executor: impl PgExecutor<'_>,
     org_id: OrgId,
-    agent_id: AgentId,
+    agent_id: Option<AgentId>,
+    filter: &Filter,
     page: PageRequest,
     now: Now,
 ) -> Result<Vec<Credential>, sqlx::Error> {
@@ -93,15 +97,23 @@ pub(super) async fn list(
         Row,
         r#"SELECT credential_id AS "credential_id: CredentialId", agent_id AS "agent_id: AgentId",
                   expires_at, revoked_at, revoked_by AS "revoked_by: AgentId",
-                  replaced_by AS "replaced_by: CredentialId", created_at
+                  replaced_by AS "replaced_by: CredentialId", created_at, last_used_at
              FROM credentials
-            WHERE org_id = $1 AND agent_id = $2 AND credential_id > $3
+            WHERE org_id = $1 AND ($2::uuid IS NULL OR agent_id = $2) AND credential_id > $3
+              AND ($5::text IS NULL
+                   OR $5 = CASE WHEN revoked_at IS NOT NULL THEN 'revoked'
+                                WHEN expires_at <= $6 THEN 'expired'
+                                ELSE 'active' END)
+              AND ($7::timestamptz IS NULL OR expires_at < $7)
             ORDER BY credential_id
             LIMIT $4"#,
         org_id.0,
-        agent_id.0,
+        agent_id.map(|id| id.0),
         page.after,
         page.fetch(),
+        filter.status.map(LifeWord::word),
+        now.timestamp(),
+        filter.expires_before,
     )
     .fetch_all(executor)
     .await?;
@@ -109,6 +121,24 @@ pub(super) async fn list(
         .into_iter()
         .map(|row| row.into_credential(now))
         .collect())
+}
+
+/// How many credentials of all tenants end from `now` to `until` with no
+/// successor.
+pub(crate) async fn count_ending(
+    executor: impl PgExecutor<'_>,
+    now: OffsetDateTime,
+    until: OffsetDateTime,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT count(*) AS "n!" FROM credentials
+            WHERE revoked_at IS NULL AND replaced_by IS NULL
+              AND expires_at > $1 AND expires_at <= $2"#,
+        now,
+        until,
+    )
+    .fetch_one(executor)
+    .await
 }
 
 /// How many credentials of the agent work.

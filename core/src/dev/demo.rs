@@ -2,8 +2,6 @@
 //! administrator, an agent and a resource, and this machine's edge. Found again
 //! at the next start; a credential that has gone is made anew.
 
-use sqlx::PgPool;
-
 use super::DevError;
 use super::env_file;
 use super::folder::Folder;
@@ -11,6 +9,7 @@ use crate::agents::{self, NewAgent};
 use crate::change::Change;
 use crate::clock::Now;
 use crate::credentials::{self, Secret, SecretKind};
+use crate::database::Database;
 use crate::edge_sync;
 use crate::error::Failure;
 use crate::ids::{AgentId, OrgId, ResourceId};
@@ -37,11 +36,11 @@ pub(super) struct Demo {
 }
 
 /// Finds it, or makes what is missing.
-pub(super) async fn prepare(pool: &PgPool, folder: &Folder) -> Result<Demo, DevError> {
+pub(super) async fn prepare(database: &Database, folder: &Folder) -> Result<Demo, DevError> {
     let now = Now::read();
     let kept = env_file::read(folder);
     let change = || async {
-        Change::begin(pool, None, None, now)
+        Change::begin(database, None, None, now)
             .await
             .map_err(Failure::from)
     };

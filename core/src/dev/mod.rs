@@ -13,6 +13,7 @@ pub mod postgres;
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -20,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Now;
 use crate::config::{self, Config};
 use crate::keys;
+use crate::metrics::Metrics;
 use crate::serve::{Service, connect_database, signalled};
 use crate::{migrate, telemetry};
 use folder::Folder;
@@ -121,20 +123,23 @@ async fn start(options: Options) -> Result<Running, DevError> {
     };
     complete(&mut vars, &folder, port)?;
     let config = Config::from_vars(&vars).map_err(DevError::new)?;
-    telemetry::start(config.app_env);
+    let metrics = Arc::new(Metrics::new().map_err(DevError::new)?);
+    telemetry::start(config.app_env, Some(Arc::clone(&metrics)));
 
-    let pool = connect_database(&config.database_url, 2)
+    let database = connect_database(&config.database_url, 2)
         .await
         .map_err(DevError::new)?;
-    migrate::migrate(&pool, Now::read())
+    migrate::migrate(&database, Now::read())
         .await
         .map_err(DevError::new)?;
-    let demo = demo::prepare(&pool, &folder).await?;
-    pool.close().await;
+    let demo = demo::prepare(&database, &folder).await?;
+    database.close().await;
 
     let core_url = format!("http://127.0.0.1:{port}");
     let issuer = config.issuer.as_str().to_owned();
-    let service = Service::start(config).await.map_err(DevError::new)?;
+    let service = Service::start(config, metrics)
+        .await
+        .map_err(DevError::new)?;
     let origin = echo::start().await?;
     let (stop_core, stopped) = oneshot::channel::<()>();
     let core = tokio::spawn(service.run(async {

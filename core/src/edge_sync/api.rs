@@ -42,7 +42,7 @@ impl FromRequestParts<Arc<App>> for Edge {
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok());
         let (edge_id, secret) = header.and_then(read_basic).ok_or_else(refused)?;
-        let mut connection = app.pool.acquire().await?;
+        let mut connection = app.database.connection().await?;
         if is_registered(&mut connection, &edge_id, &secret).await? {
             Ok(Self)
         } else {
@@ -67,10 +67,11 @@ async fn feed(
         after.map_err(|error| Failure::Unreadable(error.body_text().into()))?;
     let now = Now::read();
     // The head before the entries: whatever has a number up to it is visible.
-    let head = store::head(&app.pool).await?;
+    let mut connection = app.database.connection().await?;
+    let head = store::head(&mut *connection).await?;
     // A cursor from ahead is from before the database was restored: begin anew.
     let after = if after > head { 0 } else { after };
-    let numbered = revocations::after(&app.pool, after, LONGEST_PAGE, now).await?;
+    let numbered = revocations::after(&mut *connection, after, LONGEST_PAGE, now).await?;
     let more = numbered.len() as i64 == LONGEST_PAGE;
     let last = numbered.last().map_or(after, |(seq, _)| *seq);
     let page = Page {

@@ -1,5 +1,5 @@
-//! The hot store in this process: for `agentidp dev` and for one replica whose
-//! counters may end with it.
+//! The hot store in this process: for `agentidp dev` and for one replica. It
+//! begins empty with each start, as a Redis that lost everything does.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::clock::Now;
-use crate::hot::{HotError, HotStore, Tick};
+use crate::hot::{Counted, HotError, HotStore, Tick};
 
 /// How many operations pass between two sweeps of what has expired.
 const SWEEP_EVERY: u32 = 4_096;
@@ -22,6 +22,7 @@ pub struct MemoryStore {
 struct Inner {
     entries: HashMap<String, Entry>,
     since_sweep: u32,
+    epoch: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -53,9 +54,9 @@ impl Inner {
 
 #[async_trait]
 impl HotStore for MemoryStore {
-    async fn count(&self, ticks: &[Tick], now: Now) -> Result<Vec<u64>, HotError> {
+    async fn count(&self, ticks: &[Tick], now: Now) -> Result<Counted, HotError> {
         let mut inner = self.lock(now);
-        let counted = ticks.iter().map(|tick| {
+        let values = ticks.iter().map(|tick| {
             if let Some(entry) = inner.live(&tick.key, now) {
                 entry.value += 1;
                 entry.expires_ms = tick.expires_ms;
@@ -68,7 +69,31 @@ impl HotStore for MemoryStore {
             inner.entries.insert(tick.key.clone(), entry);
             1
         });
-        Ok(counted.collect())
+        let values = values.collect();
+        Ok(Counted {
+            values,
+            epoch: inner.epoch,
+        })
+    }
+
+    async fn raise(&self, tick: &Tick, least: u64, now: Now) -> Result<(), HotError> {
+        let mut inner = self.lock(now);
+        match inner.live(&tick.key, now) {
+            Some(entry) if entry.value >= least => {}
+            Some(entry) => entry.value += least,
+            None => {
+                let entry = Entry {
+                    value: least,
+                    expires_ms: tick.expires_ms,
+                };
+                inner.entries.insert(tick.key.clone(), entry);
+            }
+        }
+        Ok(())
+    }
+
+    async fn begin_epoch(&self, now: Now) -> Result<u64, HotError> {
+        Ok(*self.lock(now).epoch.get_or_insert(now.ms()))
     }
 
     async fn take_back(&self, keys: &[String], now: Now) -> Result<(), HotError> {

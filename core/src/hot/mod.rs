@@ -6,11 +6,13 @@ mod memory;
 mod redis;
 #[cfg(test)]
 mod suite;
+mod timed;
 
 use async_trait::async_trait;
 
 pub use memory::MemoryStore;
 pub use redis::RedisStore;
+pub use timed::Timed;
 
 use crate::clock::Now;
 use crate::config::HotUrl;
@@ -20,8 +22,20 @@ use crate::config::HotUrl;
 pub struct Tick {
     /// The counter.
     pub key: String,
+    /// When its period began, Unix milliseconds.
+    pub starts_ms: u64,
     /// When the counter is forgotten, Unix milliseconds.
     pub expires_ms: u64,
+}
+
+/// What counters have come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// One value for each tick.
+    pub values: Vec<u64>,
+    /// When the store began, Unix milliseconds; nothing in one that has lost
+    /// everything since.
+    pub epoch: Option<u64>,
 }
 
 /// The store cannot be reached; the cause is the store's own.
@@ -32,7 +46,14 @@ pub type HotError = ::redis::RedisError;
 pub trait HotStore: Send + Sync + std::fmt::Debug {
     /// Counts one use on each counter, in one round trip, and answers with what
     /// each has come to.
-    async fn count(&self, ticks: &[Tick], now: Now) -> Result<Vec<u64>, HotError>;
+    async fn count(&self, ticks: &[Tick], now: Now) -> Result<Counted, HotError>;
+
+    /// Adds `least` to a counter that is below it: then it is not below it.
+    async fn raise(&self, tick: &Tick, least: u64, now: Now) -> Result<(), HotError>;
+
+    /// Writes down that the store begins now, unless that is written; answers with
+    /// what is written.
+    async fn begin_epoch(&self, now: Now) -> Result<u64, HotError>;
 
     /// Takes one use back from each counter that is still there. Never makes a
     /// key, never goes below zero.

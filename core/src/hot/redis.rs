@@ -8,7 +8,7 @@ use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Script};
 
 use crate::clock::Now;
-use crate::hot::{HotError, HotStore, Tick};
+use crate::hot::{Counted, HotError, HotStore, Tick};
 
 /// How long one command may take before the caller is told that it failed.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -18,10 +18,19 @@ const PATIENCE: Duration = Duration::from_millis(800);
 const TAKE_BACK: &str = "local n = redis.call('GET', KEYS[1]) \
     if n and tonumber(n) > 0 then redis.call('DECR', KEYS[1]) end";
 
+/// Adds `ARGV[1]` to a counter that is below it, which lives `ARGV[2]`
+/// milliseconds more.
+const RAISE: &str = "if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then \
+    redis.call('INCRBY', KEYS[1], ARGV[1]) redis.call('PEXPIRE', KEYS[1], ARGV[2]) end";
+
+/// Says when this store began, and by its absence that everything was lost.
+const EPOCH: &str = "agentidp:epoch";
+
 /// A connection that reconnects by itself.
 pub struct RedisStore {
     connection: ConnectionManager,
     take_back: Script,
+    raise: Script,
 }
 
 impl std::fmt::Debug for RedisStore {
@@ -45,23 +54,41 @@ impl RedisStore {
         Ok(Self {
             connection,
             take_back: Script::new(TAKE_BACK),
+            raise: Script::new(RAISE),
         })
     }
 }
 
 #[async_trait]
 impl HotStore for RedisStore {
-    async fn count(&self, ticks: &[Tick], _: Now) -> Result<Vec<u64>, HotError> {
-        // Redis knows no empty pipeline.
-        if ticks.is_empty() {
-            return Ok(Vec::new());
-        }
+    async fn count(&self, ticks: &[Tick], now: Now) -> Result<Counted, HotError> {
         let mut pipe = redis::pipe();
         for tick in ticks {
             pipe.incr(&tick.key, 1_u8);
-            pipe.pexpire_at(&tick.key, tick.expires_ms as i64).ignore();
+            pipe.pexpire(&tick.key, left_ms(tick.expires_ms, now))
+                .ignore();
         }
-        pipe.query_async(&mut self.connection.clone()).await
+        pipe.get(EPOCH);
+        let mut answers: Vec<Option<u64>> = pipe.query_async(&mut self.connection.clone()).await?;
+        let epoch = answers.pop().flatten();
+        let values = answers.into_iter().flatten().collect();
+        Ok(Counted { values, epoch })
+    }
+
+    async fn raise(&self, tick: &Tick, least: u64, now: Now) -> Result<(), HotError> {
+        self.raise
+            .key(&tick.key)
+            .arg(least)
+            .arg(left_ms(tick.expires_ms, now))
+            .invoke_async(&mut self.connection.clone())
+            .await
+    }
+
+    async fn begin_epoch(&self, now: Now) -> Result<u64, HotError> {
+        let mut pipe = redis::pipe();
+        pipe.set_nx(EPOCH, now.ms()).ignore().get(EPOCH);
+        let (epoch,) = pipe.query_async(&mut self.connection.clone()).await?;
+        Ok(epoch)
     }
 
     async fn take_back(&self, keys: &[String], _: Now) -> Result<(), HotError> {
@@ -76,12 +103,12 @@ impl HotStore for RedisStore {
         Ok(())
     }
 
-    async fn mark(&self, key: &str, expires_ms: u64, _: Now) -> Result<(), HotError> {
+    async fn mark(&self, key: &str, expires_ms: u64, now: Now) -> Result<(), HotError> {
         redis::cmd("SET")
             .arg(key)
             .arg(1)
-            .arg("PXAT")
-            .arg(expires_ms)
+            .arg("PX")
+            .arg(left_ms(expires_ms, now))
             .query_async(&mut self.connection.clone())
             .await
     }
@@ -92,4 +119,11 @@ impl HotStore for RedisStore {
             .query_async(&mut self.connection.clone())
             .await
     }
+}
+
+/// What is left until `expires_ms`, at least a millisecond. Redis is told no time
+/// of day: by its own clock ours may have passed.
+fn left_ms(expires_ms: u64, now: Now) -> i64 {
+    let left = expires_ms.saturating_sub(now.ms()).max(1);
+    i64::try_from(left).unwrap_or(i64::MAX)
 }

@@ -18,6 +18,7 @@ async fn both(check: impl AsyncFn(&dyn HotStore)) {
 fn in_a_minute(key: &str, now: Now) -> Tick {
     Tick {
         key: key.to_owned(),
+        starts_ms: now.ms(),
         expires_ms: now.ms() + 60_000,
     }
 }
@@ -27,7 +28,8 @@ async fn each_use_is_counted_once_on_each_counter() {
     both(async |store| {
         let now = Now::read();
         let (a, b) = (in_a_minute(&key("a"), now), in_a_minute(&key("b"), now));
-        let count = |ticks: Vec<Tick>| async move { store.count(&ticks, now).await.unwrap() };
+        let count =
+            |ticks: Vec<Tick>| async move { store.count(&ticks, now).await.unwrap().values };
         assert_eq!(count(vec![a.clone(), b.clone()]).await, [1, 1]);
         assert_eq!(count(vec![b.clone()]).await, [2]);
         assert_eq!(count(vec![b, a]).await, [3, 2]);
@@ -54,10 +56,8 @@ async fn taking_back_never_makes_a_key_and_never_goes_below_zero() {
                 .await
                 .unwrap();
         }
-        assert_eq!(
-            store.count(&[in_a_minute(&used, now)], now).await.unwrap(),
-            [1]
-        );
+        let counted = store.count(&[in_a_minute(&used, now)], now).await.unwrap();
+        assert_eq!(counted.values, [1]);
     })
     .await;
 }
@@ -70,6 +70,7 @@ async fn counters_and_marks_are_forgotten_when_they_expire() {
         let soon = start.ms() + 80;
         let tick = Tick {
             key: counter.clone(),
+            starts_ms: start.ms(),
             expires_ms: soon,
         };
         store.count(&[tick], start).await.unwrap();
@@ -81,13 +82,8 @@ async fn counters_and_marks_are_forgotten_when_they_expire() {
         }
         let now = Now::read();
         assert!(!store.exists(&mark, now).await.unwrap());
-        assert_eq!(
-            store
-                .count(&[in_a_minute(&counter, now)], now)
-                .await
-                .unwrap(),
-            [1]
-        );
+        let tick = in_a_minute(&counter, now);
+        assert_eq!(store.count(&[tick], now).await.unwrap().values, [1]);
     })
     .await;
 }
@@ -101,10 +97,39 @@ async fn concurrent_uses_are_all_counted() {
         let mut counted: Vec<u64> = futures_util::future::join_all(uses)
             .await
             .into_iter()
-            .map(|counts| counts.unwrap()[0])
+            .map(|counts| counts.unwrap().values[0])
             .collect();
         counted.sort_unstable();
         assert_eq!(counted, (1..=100).collect::<Vec<u64>>());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_counter_is_raised_once_and_never_lowered() {
+    both(async |store| {
+        let now = Now::read();
+        let tick = in_a_minute(&key("raised"), now);
+        let count = async || store.count(std::slice::from_ref(&tick), now).await.unwrap();
+        store.raise(&tick, 40, now).await.unwrap();
+        store.raise(&tick, 40, now).await.unwrap();
+        assert_eq!(count().await.values, [41]);
+        store.raise(&tick, 10, now).await.unwrap();
+        assert_eq!(count().await.values, [42]);
+        store.raise(&tick, 50, now).await.unwrap();
+        assert!(count().await.values[0] > 50);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_store_says_when_it_began_and_begins_once() {
+    both(async |store| {
+        let now = Now::read();
+        let began = store.begin_epoch(now).await.unwrap();
+        let later = Now::from_ms(now.ms() + 1_000);
+        assert_eq!(store.begin_epoch(later).await.unwrap(), began);
+        assert_eq!(store.count(&[], now).await.unwrap().epoch, Some(began));
     })
     .await;
 }

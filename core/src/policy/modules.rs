@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use sqlx::PgPool;
-
 use super::builtin::digest_of;
 use super::decide::{Decided, Decision, Denial, Question, clamp, to_wit};
 use super::engine::{Engine, Module, Trapped};
 use crate::clock::Now;
+use crate::database::Database;
 use crate::tenants::Tier;
 
 type Loaded = Result<Arc<Module>, String>;
@@ -45,7 +44,7 @@ impl Policies {
     /// there, cannot be compiled, traps or runs out is a denial.
     pub async fn decide(
         &self,
-        pool: &PgPool,
+        database: &Database,
         question: &Question<'_>,
         tier: &Tier,
         now: Now,
@@ -57,7 +56,7 @@ impl Policies {
                 decision: Decision::Deny(Denial::NoModule(why)),
             });
         };
-        let decision = match self.module(pool, &digest).await? {
+        let decision = match self.module(database, &digest).await? {
             Err(why) => Decision::Deny(Denial::NoModule(why)),
             Ok(module) => match self.engine.ask(&module, &to_wit(question, tier, now)) {
                 Ok(said) => clamp(said, question.scopes, tier),
@@ -74,20 +73,20 @@ impl Policies {
     ///
     /// # Errors
     /// The database's.
-    pub async fn warm_up(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
+    pub async fn warm_up(&self, database: &Database) -> Result<(), sqlx::Error> {
         let digests =
             sqlx::query_scalar!(r#"SELECT DISTINCT module_digest AS "digest!" FROM tiers WHERE module_digest IS NOT NULL"#)
-                .fetch_all(pool)
+                .fetch_all(&mut *database.connection().await?)
                 .await?;
         for digest in digests {
-            if let Err(why) = self.module(pool, &digest).await? {
+            if let Err(why) = self.module(database, &digest).await? {
                 tracing::error!("policy {digest} cannot be loaded: {why}");
             }
         }
         Ok(())
     }
 
-    async fn module(&self, pool: &PgPool, digest: &str) -> Result<Loaded, sqlx::Error> {
+    async fn module(&self, database: &Database, digest: &str) -> Result<Loaded, sqlx::Error> {
         let known = self
             .modules
             .read()
@@ -101,7 +100,7 @@ impl Policies {
             "SELECT component FROM policy_modules WHERE digest = $1",
             digest
         )
-        .fetch_optional(pool)
+        .fetch_optional(&mut *database.connection().await?)
         .await?;
         let loaded = match component {
             None => Err("it is not there".to_owned()),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
@@ -15,7 +16,9 @@ use crate::app::App;
 use crate::body::JsonBody;
 use crate::caller::Caller;
 use crate::error::{Failure, breaks_constraint};
+use crate::etag::{self, IfMatch, Versioned};
 use crate::ids::ResourceId;
+use crate::once::{Created, Creation};
 use crate::page::{Page, PageRequest};
 use crate::path::Id;
 use crate::{tenants, text};
@@ -36,17 +39,21 @@ pub fn routes() -> Router<Arc<App>> {
 async fn make(
     State(app): State<Arc<App>>,
     caller: Caller,
-    JsonBody(body): JsonBody<NewResource>,
-) -> Result<(StatusCode, [(&'static str, String); 1], Json<Resource>), Failure> {
+    creation: Creation<NewResource>,
+) -> Result<Response, Failure> {
     caller.may("resources:write")?;
+    let body = &creation.body;
     check_identifier(&body.identifier, app.config.issuer.as_str())?;
     check_scopes(&body.scopes)?;
     body.name
         .as_deref()
         .map_or(Ok(()), |name| text::check("name", name, 1, 200))?;
 
-    let org_id = caller.org_id();
-    let mut change = app.change(caller.agent_id()).await?;
+    let (org_id, actor) = (caller.org_id(), caller.agent_id());
+    let mut change = app.change(actor).await?;
+    if let Some(answer) = creation.answered(&app, &mut change, actor).await? {
+        return Ok(answer);
+    }
     // Two changes of a tenant's resources follow one another: it has one default.
     tenants::lock(change.connection(), org_id).await?;
     if store::count(change.connection(), org_id).await? >= MOST_RESOURCES {
@@ -56,7 +63,7 @@ async fn make(
     }
     let now = change.now();
     let resource_id = ResourceId::new(now, &mut rand::rng());
-    store::insert(change.connection(), org_id, resource_id, &body, now)
+    store::insert(change.connection(), org_id, resource_id, body, now)
         .await
         .map_err(|error| {
             if breaks_constraint(&error, "resources_identifier_unique") {
@@ -75,9 +82,9 @@ async fn make(
         .record(org_id, "resource.created", resource_id, json!(&made))
         .await?;
     change.touch_tenant(org_id);
-    change.commit().await?;
     let location = format!("/api/v1/resources/{resource_id}");
-    Ok((StatusCode::CREATED, [("location", location)], Json(made)))
+    let created = Created::at(location, Some(etag::of(&made)?), &made)?;
+    creation.finish(&app, change, actor, created).await
 }
 
 async fn list(
@@ -86,7 +93,12 @@ async fn list(
     page: PageRequest,
 ) -> Result<Json<Page<Resource>>, Failure> {
     caller.may("resources:read")?;
-    let resources = store::list(&app.pool, caller.org_id(), page).await?;
+    let resources = store::list(
+        &mut *app.database.connection().await?,
+        caller.org_id(),
+        page,
+    )
+    .await?;
     Ok(Json(Page::of(resources, page, |resource| {
         resource.resource_id.0
     })))
@@ -96,10 +108,15 @@ async fn one(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(resource_id): Id<ResourceId>,
-) -> Result<Json<Resource>, Failure> {
+) -> Result<Versioned<Resource>, Failure> {
     caller.may("resources:read")?;
-    let resource = store::one(&app.pool, caller.org_id(), resource_id).await?;
-    resource.map(Json).ok_or(Failure::NotFound)
+    let resource = store::one(
+        &mut *app.database.connection().await?,
+        caller.org_id(),
+        resource_id,
+    )
+    .await?;
+    resource.map(Versioned).ok_or(Failure::NotFound)
 }
 
 /// What of a resource can be changed; its identifier cannot, since tokens and
@@ -116,8 +133,9 @@ async fn change(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(resource_id): Id<ResourceId>,
+    if_match: IfMatch,
     JsonBody(body): JsonBody<ChangeResource>,
-) -> Result<Json<Resource>, Failure> {
+) -> Result<Versioned<Resource>, Failure> {
     caller.may("resources:write")?;
     body.name
         .as_deref()
@@ -130,6 +148,7 @@ async fn change(
     let before = store::one(change.connection(), org_id, resource_id)
         .await?
         .ok_or(Failure::NotFound)?;
+    if_match.check(&before)?;
     if body.default == Some(false) && before.default {
         let why = "A tenant has one default: make another resource the default instead.";
         return Err(Failure::Conflict(why.into()));
@@ -144,7 +163,7 @@ async fn change(
         .await?
         .ok_or(Failure::NotFound)?;
     if after.is_as(&before) {
-        return Ok(Json(before));
+        return Ok(Versioned(before));
     }
     let details = json!({ "before": before, "after": after });
     change
@@ -152,13 +171,14 @@ async fn change(
         .await?;
     change.touch_tenant(org_id);
     change.commit().await?;
-    Ok(Json(after))
+    Ok(Versioned(after))
 }
 
 async fn remove(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(resource_id): Id<ResourceId>,
+    if_match: IfMatch,
 ) -> Result<StatusCode, Failure> {
     caller.may_even_when_spent("resources:write")?;
     let org_id = caller.org_id();
@@ -167,6 +187,7 @@ async fn remove(
     let before = store::one(change.connection(), org_id, resource_id)
         .await?
         .ok_or(Failure::NotFound)?;
+    if_match.check(&before)?;
     if before.default && store::count(change.connection(), org_id).await? > 1 {
         let why = "This is the default: make another resource the default first.";
         return Err(Failure::Conflict(why.into()));

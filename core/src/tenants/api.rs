@@ -5,21 +5,23 @@ use std::sync::Arc;
 
 use agentidp_verify::feed::Kind;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::model::{Status, Tenant, check_name, check_tier};
+use super::model::{Filter, Status, Tenant, check_name, check_tier};
 use super::{create, store};
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::caller::{Caller, Operator};
 use crate::credentials::IssuedCredential;
 use crate::error::Failure;
+use crate::etag::{self, IfMatch, Versioned};
 use crate::ids::OrgId;
-use crate::page::{Page, PageRequest};
+use crate::once::{Created, Creation};
+use crate::page::{Listing, Page};
 use crate::path::Id;
 use crate::revocations::Revocation;
 
@@ -53,35 +55,38 @@ struct MadeTenant {
 async fn make(
     State(app): State<Arc<App>>,
     operator: Operator,
-    JsonBody(body): JsonBody<MakeTenant>,
-) -> Result<(StatusCode, [(&'static str, String); 1], Json<MadeTenant>), Failure> {
+    creation: Creation<MakeTenant>,
+) -> Result<Response, Failure> {
     operator.may()?;
-    let mut change = app.change(operator.agent_id()).await?;
+    let actor = operator.agent_id();
+    let mut change = app.change(actor).await?;
+    if let Some(answer) = creation.answered(&app, &mut change, actor).await? {
+        return Ok(answer);
+    }
+    let body = &creation.body;
     let made = create(&mut change, &body.name, &body.tier).await?;
-    let tenant = store::one(change.connection(), made.org_id).await?;
-    change.commit().await?;
-    let answer = MadeTenant {
-        tenant: tenant.ok_or(Failure::NotFound)?,
+    let tenant = store::one(change.connection(), made.org_id)
+        .await?
+        .ok_or(Failure::NotFound)?;
+    let location = format!("/api/v1/tenants/{}", made.org_id);
+    let etag = etag::of(&tenant)?;
+    let shown = MadeTenant {
+        tenant,
         administrator: made.administrator,
     };
-    let location = format!("/api/v1/tenants/{}", made.org_id);
-    Ok((StatusCode::CREATED, [("location", location)], Json(answer)))
+    let created = Created::at(location, Some(etag), &shown)?;
+    creation.finish(&app, change, actor, created).await
 }
 
 async fn list(
     State(app): State<Arc<App>>,
     caller: Caller,
-    page: PageRequest,
+    Listing { page, filter }: Listing<Filter>,
 ) -> Result<Json<Page<Tenant>>, Failure> {
     caller.may("tenants:read")?;
-    let tenants = if caller.is_operator() {
-        store::list(&app.pool, page).await?
-    } else {
-        let own = store::one(&app.pool, caller.org_id()).await?;
-        own.into_iter()
-            .filter(|own| own.org_id.0 > page.after)
-            .collect()
-    };
+    let only = (!caller.is_operator()).then(|| caller.org_id());
+    let connection = &mut *app.database.connection().await?;
+    let tenants = store::list(connection, only, &filter, page).await?;
     Ok(Json(Page::of(tenants, page, |tenant| tenant.org_id.0)))
 }
 
@@ -89,14 +94,14 @@ async fn one(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(org_id): Id<OrgId>,
-) -> Result<Json<Tenant>, Failure> {
+) -> Result<Versioned<Tenant>, Failure> {
     caller.may("tenants:read")?;
     if org_id != caller.org_id() && !caller.is_operator() {
         return Err(Failure::NotFound);
     }
-    store::one(&app.pool, org_id)
+    store::one(&mut *app.database.connection().await?, org_id)
         .await?
-        .map(Json)
+        .map(Versioned)
         .ok_or(Failure::NotFound)
 }
 
@@ -112,8 +117,9 @@ async fn change(
     State(app): State<Arc<App>>,
     operator: Operator,
     Id(org_id): Id<OrgId>,
+    if_match: IfMatch,
     JsonBody(body): JsonBody<ChangeTenant>,
-) -> Result<Json<Tenant>, Failure> {
+) -> Result<Versioned<Tenant>, Failure> {
     let only_stops = body.name.is_none() && body.tier.is_none();
     if !(only_stops && body.status == Some(Status::Suspended)) {
         operator.may()?;
@@ -130,6 +136,7 @@ async fn change(
     let before = store::one(change.connection(), org_id)
         .await?
         .ok_or(Failure::NotFound)?;
+    if_match.check(&before)?;
     let now = change.now();
     store::update(
         change.connection(),
@@ -160,7 +167,7 @@ async fn change(
         .await?
         .ok_or(Failure::NotFound)?;
     if after.is_as(&before) {
-        return Ok(Json(before));
+        return Ok(Versioned(before));
     }
     let details = json!({
         "name": [before.name, after.name],
@@ -172,5 +179,5 @@ async fn change(
         .await?;
     change.touch_tenant(org_id);
     change.commit().await?;
-    Ok(Json(after))
+    Ok(Versioned(after))
 }

@@ -58,6 +58,16 @@ impl Tenant {
     }
 }
 
+/// Which tenants a list is of: those that meet all that is said.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Filter {
+    pub(super) status: Option<Status>,
+    pub(super) tier: Option<String>,
+    /// In the name, whatever the case.
+    pub(super) q: Option<String>,
+}
+
 /// A tier's numbers; no limit where there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tier {

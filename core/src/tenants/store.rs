@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, PgExecutor};
 
-use super::model::{Status, Tenant, Tier};
+use super::model::{Filter, Status, Tenant, Tier};
 use crate::clock::Now;
 use crate::ids::OrgId;
 use crate::page::PageRequest;
@@ -74,8 +74,11 @@ pub(crate) async fn lock(
     .await
 }
 
+/// Tenants, or that one alone which `only` names.
 pub(super) async fn list(
     executor: impl PgExecutor<'_>,
+    only: Option<OrgId>,
+    filter: &Filter,
     page: PageRequest,
 ) -> Result<Vec<Tenant>, sqlx::Error> {
     sqlx::query_as!(
@@ -83,10 +86,18 @@ pub(super) async fn list(
         r#"SELECT org_id AS "org_id: OrgId", name, tier, status AS "status: Status", created_at, updated_at
              FROM tenants JOIN tenant_tiers USING (org_id)
             WHERE org_id > $1
+              AND ($3::uuid IS NULL OR org_id = $3)
+              AND ($4::text IS NULL OR status = $4)
+              AND ($5::text IS NULL OR tier = $5)
+              AND ($6::text IS NULL OR position(lower($6) IN lower(name)) > 0)
             ORDER BY org_id
             LIMIT $2"#,
         page.after,
         page.fetch(),
+        only.map(|org_id| org_id.0),
+        filter.status.map(Status::word),
+        filter.tier,
+        filter.q,
     )
     .fetch_all(executor)
     .await

@@ -49,7 +49,7 @@ pub(super) async fn authenticate(
     let secret = Secret::read(SecretKind::Client, &presented.secret).ok_or_else(refused)?;
     let client = app
         .clients
-        .find(&app.pool, agent_id, now)
+        .find(&app.database, agent_id, now)
         .await?
         .ok_or_else(refused)?;
 
@@ -66,6 +66,7 @@ pub(super) async fn authenticate(
         let why = "The agent or its tenant is not in service.";
         return Err(Failure::OAuth(OAuthError::UnauthorizedClient, why.into()).into());
     }
+    app.uses.note(credential_id, &used.last_use, now.s());
     Ok(Authenticated {
         client,
         credential_id,

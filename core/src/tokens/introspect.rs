@@ -31,7 +31,8 @@ pub(super) async fn introspect(
     let answer = match own_token(&app, token, now.s()).await {
         Some(verified)
             if may_see(&asking.client, verified.claims())
-                && !is_revoked(&app.pool, verified.claims()).await? =>
+                && !is_revoked(&mut *app.database.connection().await?, verified.claims())
+                    .await? =>
         {
             describe(verified.claims())
         }

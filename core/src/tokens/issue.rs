@@ -46,7 +46,7 @@ pub(super) async fn issue(
     };
     let decided = match app
         .policy
-        .decide(&app.pool, &question, &client.tier, now)
+        .decide(&app.database, &question, &client.tier, now)
         .await
     {
         Ok(decided) => decided,
@@ -123,6 +123,7 @@ pub(super) async fn issue(
         .record(event("token.issued", details))
         .await
         .map_err(not_recorded)?;
+    app.metrics.tokens_issued.count(&[&claims.scope]);
     Ok(Issued {
         token,
         expires_in: allowed.lifetime_s,

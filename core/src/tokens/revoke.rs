@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::body::Form;
 use crate::clock::Now;
 use crate::error::{Failure, OAuthError, OAuthFailure};
-use crate::revocations::{Revocation, is_revoked};
+use crate::revocations::{self, Revocation, is_revoked};
 
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
@@ -32,7 +32,7 @@ pub(super) async fn revoke(
         let why = "The token was issued to another client.";
         return Err(Failure::OAuth(OAuthError::UnauthorizedClient, why.into()).into());
     }
-    if !is_revoked(&app.pool, claims).await? {
+    if !is_revoked(&mut *app.database.connection().await?, claims).await? {
         let mut change = app.change(client.agent_id).await?;
         change.revoke(Revocation::of_token(&claims.jti, client.org_id, claims.exp));
         let details = json!({ "expires_at": claims.exp });
@@ -41,14 +41,13 @@ pub(super) async fn revoke(
             .await?;
         change.commit().await?;
     }
-    // Once more for one that was revoked before: its mark may have been lost.
-    let mark = format!("revoked:{}", claims.jti);
+    let expires_ms = claims.exp.saturating_mul(1_000);
     if let Err(error) = app
         .hot
-        .mark(&mark, claims.exp.saturating_mul(1000), now)
+        .mark(&revocations::key(&claims.jti), expires_ms, now)
         .await
     {
-        // The row is what counts; the mark is for those who read Redis.
+        // The row is what counts; the follower makes up for the mark.
         tracing::error!("Redis client error {error}");
     }
     Ok(StatusCode::OK)

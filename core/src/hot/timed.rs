@@ -1,0 +1,60 @@
+//! Tells the metrics how long the store took.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+
+use super::{Counted, HotError, HotStore, Tick};
+use crate::clock::Now;
+use crate::metrics::Metrics;
+
+/// A store whose round trips are timed.
+#[derive(Debug)]
+pub struct Timed {
+    store: Box<dyn HotStore>,
+    metrics: Arc<Metrics>,
+}
+
+impl Timed {
+    /// Times `store`.
+    pub fn new(store: Box<dyn HotStore>, metrics: Arc<Metrics>) -> Self {
+        Self { store, metrics }
+    }
+
+    async fn time<T>(&self, command: &str, round_trip: impl Future<Output = T>) -> T {
+        let begun = Instant::now();
+        let outcome = round_trip.await;
+        self.metrics.commanded(command, begun.elapsed());
+        outcome
+    }
+}
+
+#[async_trait]
+impl HotStore for Timed {
+    async fn count(&self, ticks: &[Tick], now: Now) -> Result<Counted, HotError> {
+        self.time("incr", self.store.count(ticks, now)).await
+    }
+
+    async fn take_back(&self, keys: &[String], now: Now) -> Result<(), HotError> {
+        self.time("decr", self.store.take_back(keys, now)).await
+    }
+
+    async fn raise(&self, tick: &Tick, least: u64, now: Now) -> Result<(), HotError> {
+        self.time("incrby", self.store.raise(tick, least, now))
+            .await
+    }
+
+    async fn begin_epoch(&self, now: Now) -> Result<u64, HotError> {
+        self.time("setnx", self.store.begin_epoch(now)).await
+    }
+
+    async fn mark(&self, key: &str, expires_ms: u64, now: Now) -> Result<(), HotError> {
+        self.time("set", self.store.mark(key, expires_ms, now))
+            .await
+    }
+
+    async fn exists(&self, key: &str, now: Now) -> Result<bool, HotError> {
+        self.time("exists", self.store.exists(key, now)).await
+    }
+}
