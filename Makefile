@@ -5,8 +5,11 @@ CARGO := cargo
 WASM := wasm32-unknown-unknown
 NEXTEST := 0.9.143
 APT := apt-get install --yes --no-install-recommends
+# Always the same members, so that the features of what they depend on are too:
+# each other choice would compile much of it again.
+MEMBERS := --workspace --exclude agentidp-edge
 
-.PHONY: help dev test lint sqlx toolchain edge clients redis nextest
+.PHONY: help dev test bench lint sqlx toolchain edge clients peers redis nextest
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile
@@ -18,16 +21,21 @@ dev: toolchain edge ## Build and start everything on this machine, on the embedd
 
 test: toolchain edge clients redis nextest ## Run every test, against a real Postgres and a real Redis.
 	@echo "Building the tests..."
-	@$(CARGO) build --release --locked --package agentidp-core --example services
-	@target/release/examples/services $(CARGO) nextest run --release --locked --workspace --exclude agentidp-edge
+	@$(CARGO) build --release --locked $(MEMBERS) --example services
+	@target/release/examples/services $(CARGO) nextest run --release --locked $(MEMBERS)
+
+bench: toolchain edge peers redis ## Measure the service, the edge and their peers, and write bench/RESULTS.md.
+	@echo "Building the benchmark..."
+	@$(CARGO) build --release --locked $(MEMBERS) --bins
+	@target/release/agentidp-bench
 
 lint: toolchain ## Check formatting, clippy and rustdoc, with warnings denied.
 	$(CARGO) fmt --all --check
 	cd policies && $(CARGO) fmt --all --check
-	$(CARGO) clippy --release --locked --workspace --exclude agentidp-edge --all-targets -- -D warnings
+	$(CARGO) clippy --release --locked $(MEMBERS) --all-targets -- -D warnings
 	$(CARGO) clippy --release --locked --package agentidp-edge --target $(WASM) -- -D warnings
 	cd policies && $(CARGO) clippy --release --locked --target $(WASM) --target-dir ../target/policies -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --exclude agentidp-edge --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked $(MEMBERS) --no-deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --package agentidp-edge --target $(WASM) --no-deps
 
 sqlx: ## Check the statements against the schema and renew .sqlx; DATABASE_URL names a migrated database.
@@ -52,6 +60,10 @@ edge: # The Worker, and workerd to run it in.
 clients: # The stock clients that the journeys run.
 	@test core/tests/clients/node_modules/.package-lock.json -nt core/tests/clients/package-lock.json \
 	  || { echo "Installing the stock clients..."; npm ci --silent --prefix core/tests/clients; }
+
+peers: # What the benchmark measures the service beside.
+	@test bench/peers/node_modules/.package-lock.json -nt bench/peers/package-lock.json \
+	  || { echo "Installing the peers..."; npm ci --silent --prefix bench/peers; }
 
 redis: # A Redis server, unless REDIS_URL names one.
 	@test -n "$$REDIS_URL" || command -v redis-server >/dev/null \
