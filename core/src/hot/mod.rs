@@ -2,6 +2,7 @@
 //! Production has two, Redis and this process's memory; one suite holds both to
 //! the same behaviour. Every operation touches one key, so that a cluster works.
 
+mod group;
 mod memory;
 mod redis;
 #[cfg(test)]

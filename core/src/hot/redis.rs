@@ -1,5 +1,5 @@
-//! The hot store in Redis: one pipelined round trip for each call, one key for
-//! each command.
+//! The hot store in Redis: one key for each command, so that a cluster works, and
+//! one pipelined round trip for all who count at a time (see [`super::group`]).
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Script};
 
+use super::group::Group;
 use crate::clock::Now;
 use crate::hot::{Counted, HotError, HotStore, Tick};
 
@@ -24,11 +25,12 @@ const RAISE: &str = "if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(A
     redis.call('INCRBY', KEYS[1], ARGV[1]) redis.call('PEXPIRE', KEYS[1], ARGV[2]) end";
 
 /// Says when this store began, and by its absence that everything was lost.
-const EPOCH: &str = "agentidp:epoch";
+pub(super) const EPOCH: &str = "agentidp:epoch";
 
 /// A connection that reconnects by itself.
 pub struct RedisStore {
     connection: ConnectionManager,
+    group: Group,
     take_back: Script,
     raise: Script,
 }
@@ -52,6 +54,7 @@ impl RedisStore {
             .set_max_delay(Duration::from_millis(200));
         let connection = ConnectionManager::new_with_config(Client::open(url)?, config).await?;
         Ok(Self {
+            group: Group::start(connection.clone()),
             connection,
             take_back: Script::new(TAKE_BACK),
             raise: Script::new(RAISE),
@@ -62,17 +65,7 @@ impl RedisStore {
 #[async_trait]
 impl HotStore for RedisStore {
     async fn count(&self, ticks: &[Tick], now: Now) -> Result<Counted, HotError> {
-        let mut pipe = redis::pipe();
-        for tick in ticks {
-            pipe.incr(&tick.key, 1_u8);
-            pipe.pexpire(&tick.key, left_ms(tick.expires_ms, now))
-                .ignore();
-        }
-        pipe.get(EPOCH);
-        let mut answers: Vec<Option<u64>> = pipe.query_async(&mut self.connection.clone()).await?;
-        let epoch = answers.pop().flatten();
-        let values = answers.into_iter().flatten().collect();
-        Ok(Counted { values, epoch })
+        self.group.count(ticks, now).await
     }
 
     async fn raise(&self, tick: &Tick, least: u64, now: Now) -> Result<(), HotError> {
@@ -123,7 +116,7 @@ impl HotStore for RedisStore {
 
 /// What is left until `expires_ms`, at least a millisecond. Redis is told no time
 /// of day: by its own clock ours may have passed.
-fn left_ms(expires_ms: u64, now: Now) -> i64 {
+pub(super) fn left_ms(expires_ms: u64, now: Now) -> i64 {
     let left = expires_ms.saturating_sub(now.ms()).max(1);
     i64::try_from(left).unwrap_or(i64::MAX)
 }
