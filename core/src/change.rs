@@ -77,9 +77,9 @@ impl<'a> Change<'a> {
             actor: self.actor,
             action,
             subject: subject.to_string(),
-            details,
+            details: details.to_string(),
         };
-        audit::insert(&mut self.transaction, &[event]).await
+        audit::insert(&mut self.transaction, vec![event]).await
     }
 
     /// What is cached of this agent is out of date once this commits.

@@ -6,8 +6,6 @@
 mod store;
 mod writer;
 
-use serde_json::Value;
-
 pub(crate) use store::insert;
 pub use writer::{NotRecorded, Writer};
 
@@ -29,6 +27,6 @@ pub struct Event {
     pub action: &'static str,
     /// What it was done to.
     pub subject: String,
-    /// The rest, as JSON.
-    pub details: Value,
+    /// The rest, the text of a JSON object.
+    pub details: String,
 }

@@ -127,7 +127,7 @@ async fn write(database: &Database, entries: Vec<Entry>) -> Result<(), sqlx::Err
         ledger::write(&mut connection, &marks).await?;
     }
     if !events.is_empty() {
-        insert(&mut connection, &events).await?;
+        insert(&mut connection, events).await?;
     }
     Ok(())
 }

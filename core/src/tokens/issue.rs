@@ -4,7 +4,7 @@
 use agentidp_verify::Claims;
 use agentidp_verify::claims::Enforced;
 use agentidp_verify::limit::Spent;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::audience::Asked;
 use super::client_auth::Authenticated;
@@ -56,14 +56,14 @@ pub(super) async fn issue(
         }
     };
     let jti = EventId::new(now, &mut rand::rng());
-    let event = |action, details| Event {
+    let event = |action, details: Value| Event {
         id: jti,
         at: now,
         org_id: client.org_id,
         actor: Some(client.agent_id),
         action,
         subject: client.agent_id.to_string(),
-        details,
+        details: details.to_string(),
     };
     let allowed = match decided.decision {
         Decision::Allow(allowed) => allowed,
