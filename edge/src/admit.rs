@@ -9,7 +9,7 @@ use agentidp_verify::{Rejected, Verified};
 use worker::{Context, Env, Headers};
 
 use crate::settings::Settings;
-use crate::{client_limit, feed, tokens};
+use crate::{feed, permits, tokens};
 
 /// A request that may go on.
 pub(crate) struct Admitted {
@@ -45,7 +45,7 @@ pub(crate) async fn admit(
     let spent = match feed::requests_per_minute(&token) {
         None => None,
         Some(limit) => {
-            Some(client_limit::spend(env, &claims.client_id, limit, feed::window_ms()).await?)
+            Some(permits::spend(env, &claims.client_id, limit, feed::window_ms()).await?)
         }
     };
     // Time has passed since: what is admitted is admitted on a view that is young

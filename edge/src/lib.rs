@@ -14,6 +14,7 @@ mod core_api;
 mod feed;
 mod forward;
 mod keys;
+mod permits;
 mod settings;
 mod tokens;
 

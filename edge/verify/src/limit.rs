@@ -71,6 +71,9 @@ impl Spent {
     }
 }
 
+/// How much of what is left one lease takes at most: one part of so many.
+const SHARES: u64 = 8;
+
 /// One client's count, as a Durable Object keeps it. It only ever moves to a
 /// later window: a clock that steps back finds the count it left, not a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,22 +91,25 @@ impl Counter {
     /// Counts one use at `now` against `limit`. A use beyond the limit is not
     /// counted: refusals cost nobody anything, and the count needs no new write.
     pub fn take(&mut self, now: Window, limit: u64) -> Spent {
+        self.lease(now, limit, 1).spend()
+    }
+
+    /// Counts up to `wanted` uses before they are made: a share of what is left,
+    /// which shrinks to one as that gets less, and to none where nothing is.
+    pub fn lease(&mut self, now: Window, limit: u64, wanted: u64) -> Permits {
         let other_length = now.length_ms != self.window.length_ms;
         if other_length || now.index > self.window.index || self.is_far_ahead_of(now) {
             *self = Self::new(now);
         }
-        let admitted = self.used < limit;
-        if admitted {
-            self.used += 1;
-        }
-        Spent {
+        let left = limit.saturating_sub(self.used);
+        let share = (left / SHARES).max(1).min(left);
+        let granted = wanted.min(share);
+        self.used += granted;
+        Permits {
+            window: self.window,
             limit,
-            used: if admitted {
-                self.used
-            } else {
-                limit.saturating_add(1)
-            },
-            ends_ms: self.window.ends_ms(),
+            counted: self.used,
+            left: granted,
         }
     }
 
@@ -111,6 +117,56 @@ impl Counter {
     /// hold on to that window would shut the client out until it comes.
     const fn is_far_ahead_of(&self, now: Window) -> bool {
         self.window.index > now.index.saturating_add(2)
+    }
+}
+
+/// Uses that were counted before they are made. They end with their window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permits {
+    window: Window,
+    limit: u64,
+    /// What the counter had come to with them.
+    counted: u64,
+    left: u64,
+}
+
+impl Permits {
+    /// Whether there is one for a use in the window `now` under `limit`.
+    pub const fn allow(&self, now: Window, limit: u64) -> bool {
+        self.left > 0
+            && self.limit == limit
+            && self.window.index == now.index
+            && self.window.length_ms == now.length_ms
+    }
+
+    /// Whether there is any at all.
+    pub const fn any(&self) -> bool {
+        self.left > 0
+    }
+
+    /// Makes one use; beyond the limit where none is left.
+    pub const fn spend(&mut self) -> Spent {
+        let used = if self.left > 0 {
+            self.left -= 1;
+            self.counted.saturating_sub(self.left)
+        } else {
+            self.limit.saturating_add(1)
+        };
+        Spent {
+            limit: self.limit,
+            used,
+            ends_ms: self.window.ends_ms(),
+        }
+    }
+
+    /// Adds later ones; what is of another window or limit is given up.
+    pub fn add(&mut self, later: Self) {
+        if self.allow(later.window, later.limit) {
+            self.counted = self.counted.max(later.counted);
+            self.left += later.left;
+        } else if later.left > 0 {
+            *self = later;
+        }
     }
 }
 
@@ -169,6 +225,43 @@ mod tests {
         let mut counter = Counter::new(minute(1_000));
         assert!(counter.take(minute(1_000), 1).admitted());
         assert!(counter.take(minute(7), 1).admitted());
+    }
+
+    #[test]
+    fn leases_shrink_to_one_and_all_of_them_together_are_the_limit() {
+        let mut counter = Counter::new(minute(7));
+        let mut sizes = Vec::new();
+        loop {
+            let mut permits = counter.lease(minute(7), 100, 64);
+            let admitted = std::iter::from_fn(|| Some(permits.spend()))
+                .take_while(|spent| spent.admitted())
+                .count();
+            if admitted == 0 {
+                break;
+            }
+            sizes.push(admitted);
+        }
+        assert_eq!(sizes[0], 12);
+        assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
+        assert!(sizes.ends_with(&[1; 8]), "{sizes:?}");
+        assert_eq!(sizes.iter().sum::<usize>(), 100);
+    }
+
+    #[test]
+    fn permits_end_with_their_window_and_their_limit() {
+        let mut counter = Counter::new(minute(7));
+        let mut permits = counter.lease(minute(7), 100, 4);
+        assert!(permits.allow(minute(7), 100));
+        assert!(!permits.allow(minute(8), 100));
+        assert!(!permits.allow(minute(6), 100));
+        assert!(!permits.allow(minute(7), 99));
+        permits.add(counter.lease(minute(7), 100, 4));
+        let left: Vec<u64> = (0..8).map(|_| permits.spend().remaining()).collect();
+        assert_eq!(left, [99, 98, 97, 96, 95, 94, 93, 92]);
+        assert!(!permits.allow(minute(7), 100));
+        assert!(!permits.spend().admitted());
+        permits.add(counter.lease(minute(8), 100, 4));
+        assert!(permits.allow(minute(8), 100));
     }
 
     #[test]
