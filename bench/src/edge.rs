@@ -14,7 +14,7 @@ use agentidp_core::dev::{Edge, EdgeFiles, EdgeSettings, start_echo};
 use crate::check::Identity;
 use crate::cpu::Meter;
 use crate::http::{get, post_form};
-use crate::load::{Check, Load, Measured, Requests, median_of};
+use crate::load::{Check, Load, Measured, Requests, SHORTEST, median_of};
 use crate::mint::Mint;
 use crate::plan::Plan;
 use crate::service::{self, LIFETIME_S, RESOURCE, SCOPE, Service, TOKEN_PATH};
@@ -124,9 +124,7 @@ pub(crate) async fn measure(
         contender(What::Tsndr, "/verify", at(&tsndr), of_es256, &es256),
     ];
     for contender in &contenders {
-        contender
-            .repeat(plan.settle, Duration::from_millis(50))
-            .await?;
+        contender.repeat(plan.settle, SHORTEST).await?;
     }
     let mut rounds: [Vec<Measured>; 7] = Default::default();
     for round in 0..plan.rounds {
@@ -136,9 +134,7 @@ pub(crate) async fn measure(
             let measured = match contender.what {
                 What::Unseen => {
                     let unseen = tokens(service, &issuance, plan.unseen, jtis).await?;
-                    contender
-                        .repeat(plan.warm_up, Duration::from_millis(50))
-                        .await?;
+                    contender.repeat(plan.warm_up, SHORTEST).await?;
                     contender.once(plan, unseen).await?
                 }
                 _ => contender.repeat(plan.warm_up, plan.measured).await?,

@@ -11,16 +11,13 @@ use agentidp_core::clock::Now;
 
 use crate::cpu::Meter;
 use crate::http::{Client, post_form};
-use crate::load::{Load, Measured, Requests, median_of};
+use crate::load::{Load, Measured, Requests, SHORTEST, median_of};
 use crate::peers::{Peer, Settings};
 use crate::plan::Plan;
 use crate::service::{self, LIFETIME_S, RESOURCE, SCOPE, Service, TOKEN_PATH};
 use crate::stores::{Folder, Stores};
 use crate::verify::{Alg, Issuance};
 use crate::{Outcome, check, ports, say};
-
-/// A measured part that nobody looks at.
-const SHORTEST: Duration = Duration::from_millis(50);
 
 /// Who is measured, in the order of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
