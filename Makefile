@@ -21,12 +21,12 @@ dev: toolchain edge ## Build and start everything on this machine, on the embedd
 
 test: toolchain edge clients redis nextest ## Run every test, against a real Postgres and a real Redis.
 	@echo "Building the tests..."
-	@$(CARGO) build --release --locked $(MEMBERS) --example services
+	@$(CARGO) build --release --locked $(MEMBERS) --examples
 	@target/release/examples/services $(CARGO) nextest run --release --locked $(MEMBERS)
 
 bench: toolchain edge peers redis ## Measure the service, the edge and their peers, and write bench/RESULTS.md.
 	@echo "Building the benchmark..."
-	@$(CARGO) build --release --locked $(MEMBERS) --bins
+	@$(CARGO) build --release --locked $(MEMBERS) --bins --examples
 	@target/release/agentidp-bench
 
 lint: toolchain ## Check formatting, clippy and rustdoc, with warnings denied.

@@ -19,6 +19,9 @@ use crate::config::AppEnv;
 /// The target of the lines.
 const TARGET: &str = "agentidp::access";
 
+/// How much of a text a line shows, in characters.
+const LONGEST: usize = 256;
+
 /// What of a request its line will show.
 pub(crate) struct Line {
     at: Now,
@@ -95,8 +98,12 @@ fn header(headers: &HeaderMap, name: &HeaderName) -> String {
 
 /// At most 256 characters, none of them a control character or a quote.
 fn printable(text: &str) -> String {
+    let plain = |b: u8| matches!(b, b' '..=b'~') && b != b'"' && b != b'\\';
+    if text.len() <= LONGEST && text.bytes().all(plain) {
+        return text.to_owned();
+    }
     text.chars()
-        .take(256)
+        .take(LONGEST)
         .map(|c| {
             if c.is_control() || c == '"' || c == '\\' {
                 '?'

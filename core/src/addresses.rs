@@ -6,24 +6,19 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::Next;
-use axum::response::Response;
-use governor::clock::{Clock as _, DefaultClock};
+use axum::http::HeaderMap;
+use governor::clock::{Clock as _, DefaultClock, QuantaInstant};
 use governor::middleware::NoOpMiddleware;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 use ipnet::IpNet;
 use quick_cache::sync::Cache;
+use tower_governor::GovernorError;
 use tower_governor::governor::{GovernorConfig, GovernorConfigBuilder};
 use tower_governor::key_extractor::KeyExtractor;
-use tower_governor::{GovernorError, GovernorLayer};
 
 use agentidp_verify::Rejected;
 use agentidp_verify::limit::Spent;
 
-use crate::app::App;
 use crate::clock::Now;
 use crate::config::AddressLimits;
 use crate::error::Failure;
@@ -68,18 +63,26 @@ impl Addresses {
         }
     }
 
-    /// The layer that counts requests.
-    pub(crate) fn layer(&self) -> GovernorLayer<ByAddress, NoOpMiddleware, Body> {
-        GovernorLayer::new(Arc::clone(&self.requests)).error_handler(|error| {
-            let wait_s = match error {
-                GovernorError::TooManyRequests { wait_time, .. } => wait_time,
-                GovernorError::UnableToExtractKey | GovernorError::Other { .. } => 0,
-            };
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-            response.extensions_mut().insert(Refused { wait_s });
-            response
-        })
+    /// Counts a request, unless its address has spent its requests, or waits
+    /// because its credentials have failed too often.
+    ///
+    /// # Errors
+    /// 429, with the time to wait.
+    pub(crate) fn admit(&self, address: CountedAddress) -> Result<(), Failure> {
+        if let Some(left) = self.waits(address) {
+            let limit = self.limits.failures_per_minute.get();
+            return Err(refusal(limit, left));
+        }
+        let counted = self.requests.limiter().check_key(&address.0);
+        counted.map_err(|spent| refusal(self.limits.burst.get(), left(&spent)))
+    }
+
+    /// Counts credentials that failed.
+    pub(crate) fn failed(&self, address: CountedAddress) {
+        if let Err(spent) = self.failures.check_key(&address.0) {
+            self.waiting
+                .insert(address.0, Instant::now() + left(&spent));
+        }
     }
 
     /// Forgets the addresses that have nothing spent.
@@ -89,53 +92,21 @@ impl Addresses {
     }
 
     /// How long an address still waits because its credentials failed.
-    fn waits(&self, address: IpAddr) -> Option<Duration> {
-        let until = self.waiting.get(&address)?;
+    fn waits(&self, address: CountedAddress) -> Option<Duration> {
+        let until = self.waiting.get(&address.0)?;
         let left = until.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
-
-    /// Credentials failed.
-    fn failed(&self, address: IpAddr) {
-        if let Err(wait) = self.failures.check_key(&address) {
-            let left = wait.wait_time_from(DefaultClock::default().now());
-            self.waiting.insert(address, Instant::now() + left);
-        }
-    }
 }
 
-/// What the layer leaves for [`by_address`] to put into words.
-#[derive(Clone, Copy)]
-struct Refused {
-    wait_s: u64,
+/// How long until there is room for one more.
+fn left(spent: &NotUntil<QuantaInstant>) -> Duration {
+    spent.wait_time_from(DefaultClock::default().now())
 }
 
-/// Refuses an address that has spent its requests, or whose credentials have
-/// failed too often, before anything is looked at.
-pub(crate) async fn by_address(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let path = request.uri().path().to_owned();
-    let address = of(&request);
-    let limits = app.addresses.limits;
-    if let Some(left) = app.addresses.waits(address) {
-        let limit = limits.failures_per_minute.get();
-        return refusal(limit, left.as_secs() + 1).into_response_at(&path);
-    }
-    let mut response = next.run(request).await;
-    if let Some(Refused { wait_s }) = response.extensions_mut().remove() {
-        return refusal(limits.burst.get(), wait_s + 1).into_response_at(&path);
-    }
-    if response.status() == StatusCode::UNAUTHORIZED {
-        app.addresses.failed(address);
-    }
-    response
-}
-
-fn refusal(limit: u32, retry_after_s: u64) -> Failure {
+fn refusal(limit: u32, left: Duration) -> Failure {
     let limit = u64::from(limit);
+    let retry_after_s = left.as_secs() + 1;
     let spent = Spent {
         limit,
         used: limit + 1,
@@ -147,7 +118,23 @@ fn refusal(limit: u32, retry_after_s: u64) -> Failure {
     })
 }
 
-/// By what the limits count.
+/// What a request counts for: its address, or the network of one of IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CountedAddress(IpAddr);
+
+impl CountedAddress {
+    /// Of a request that [`client_address`] was asked of.
+    pub(crate) fn of<T>(request: &axum::http::Request<T>) -> Self {
+        let known = request.extensions().get::<ClientAddress>();
+        let address = known.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |known| known.0);
+        Self(match address.to_canonical() {
+            IpAddr::V4(address) => IpAddr::V4(address),
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64)),
+        })
+    }
+}
+
+/// By what tower_governor counts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ByAddress;
 
@@ -155,18 +142,7 @@ impl KeyExtractor for ByAddress {
     type Key = IpAddr;
 
     fn extract<T>(&self, request: &axum::http::Request<T>) -> Result<IpAddr, GovernorError> {
-        Ok(of(request))
-    }
-}
-
-/// The address, or its network, that a request counts for.
-fn of<T>(request: &axum::http::Request<T>) -> IpAddr {
-    let address = request.extensions().get::<ClientAddress>();
-    match address.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |known| {
-        known.0.to_canonical()
-    }) {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64)),
+        Ok(CountedAddress::of(request).0)
     }
 }
 
@@ -225,6 +201,8 @@ pub(crate) fn networks(text: &str) -> Option<Vec<IpNet>> {
 
 #[cfg(test)]
 mod tests {
+    use axum::extract::Request;
+
     use super::*;
 
     fn address(peer: &str, forwarded: &[&str], trusted: &str) -> String {
@@ -267,10 +245,10 @@ mod tests {
     #[test]
     fn an_address_of_ipv6_counts_for_its_network_and_a_mapped_one_for_its_ipv4() {
         let of = |text: &str| {
-            let mut request = Request::new(Body::empty());
+            let mut request = Request::new(axum::body::Body::empty());
             let address = text.parse().unwrap();
             request.extensions_mut().insert(ClientAddress(address));
-            super::of(&request).to_string()
+            CountedAddress::of(&request).0.to_string()
         };
         assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
         assert_eq!(of("::ffff:203.0.113.9"), "203.0.113.9");

@@ -7,8 +7,6 @@ use axum::body::{Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::Next;
-use axum::response::Response;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Failure, OAuthError, OAuthFailure};
@@ -91,28 +89,29 @@ pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<
         .map_err(|_| Failure::Unreadable("The body could not be read.".into()))
 }
 
-/// Has the whole body read before anybody looks at the request: a body that is too
-/// large or too slow takes nobody's connection to the database.
-pub(crate) async fn whole_body(request: Request, next: Next) -> Response {
+/// Reads the whole body before anybody looks at the request: one that is too large
+/// or too slow takes nobody's connection to the database.
+///
+/// # Errors
+/// 400, 408, 413.
+pub(crate) async fn whole_body(request: Request) -> Result<Request, Failure> {
     if request.body().size_hint().exact() == Some(0) {
-        return next.run(request).await;
+        return Ok(request);
     }
     let (parts, body) = request.into_parts();
     if body.size_hint().lower() > LARGEST_BODY as u64 {
-        return Failure::TooLarge.into_response_at(parts.uri.path());
+        return Err(Failure::TooLarge);
     }
     match tokio::time::timeout(BODY_PATIENCE, axum::body::to_bytes(body, LARGEST_BODY)).await {
-        Ok(Ok(bytes)) => next.run(Request::from_parts(parts, bytes.into())).await,
-        Ok(Err(error)) => {
-            let too_large = error.into_inner().is::<http_body_util::LengthLimitError>();
-            let failure = if too_large {
+        Ok(Ok(bytes)) => Ok(Request::from_parts(parts, bytes.into())),
+        Ok(Err(error)) => Err(
+            if error.into_inner().is::<http_body_util::LengthLimitError>() {
                 Failure::TooLarge
             } else {
                 Failure::Unreadable("The body could not be read.".into())
-            };
-            failure.into_response_at(parts.uri.path())
-        }
-        Err(_) => Failure::TooSlow.into_response_at(parts.uri.path()),
+            },
+        ),
+        Err(_) => Err(Failure::TooSlow),
     }
 }
 

@@ -83,6 +83,11 @@ enum KeyAlgorithm {
     RS256,
 }
 
+/// A token takes some hundred small allocations: the system's allocator took a
+/// quarter of its time (see `docs/performance.md`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 #[tokio::main]
@@ -119,7 +124,7 @@ async fn main() -> ExitCode {
 async fn serve() -> Outcome {
     let config = Config::from_env()?;
     let metrics = Arc::new(Metrics::new()?);
-    telemetry::start(config.app_env, Some(Arc::clone(&metrics)));
+    let _flush = telemetry::start(config.app_env, Some(Arc::clone(&metrics)));
     let stop = signalled()?;
     Service::start(config, metrics).await?.run(stop).await;
     Ok(())
@@ -135,7 +140,7 @@ async fn database() -> Result<Database, Box<dyn std::error::Error>> {
 }
 
 async fn run_migrate() -> Outcome {
-    telemetry::start(AppEnv::Development, None);
+    let _flush = telemetry::start(AppEnv::Development, None);
     migrate::migrate(&database().await?, Now::read()).await?;
     println!("The database is up to date.");
     Ok(())

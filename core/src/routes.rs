@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, LOCATION,
     RETRY_AFTER,
 };
-use axum::http::{HeaderName, HeaderValue, Method, Uri, Version};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::addresses::by_address;
+use crate::addresses::CountedAddress;
 use crate::app::App;
 use crate::body::whole_body;
 use crate::error::Failure;
@@ -26,40 +26,43 @@ use crate::{agents, credentials, edge_sync, health, resources, tenants, tokens};
 /// How long a request may take before it is answered with 503.
 const PATIENCE: Duration = Duration::from_millis(1_900);
 
-/// The whole service.
+/// The whole service. What a request passes on its way to a handler: [`observe`],
+/// CORS, and [`guard`] or, at the probes, [`one_host`] alone.
 pub fn router(app: Arc<App>) -> Router {
-    let api = Router::new()
+    // Few layers, each of which does several things: a layer costs each request
+    // more than most of what is done in one.
+    let guarded = Router::new()
+        .merge(tokens::well_known(&app.config.issuer))
         .merge(tokens::routes())
         .merge(tenants::routes())
         .merge(resources::routes())
         .merge(agents::routes())
         .merge(credentials::routes())
-        .merge(edge_sync::routes());
-
-    let limited = Router::new()
-        .merge(tokens::well_known(&app.config.issuer))
-        .nest("/api/v1", api)
+        .merge(edge_sync::routes())
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async |uri: Uri| {
             Failure::MethodNotAllowed.into_response_at(uri.path())
         })
-        // From the handler outwards.
-        .layer(from_fn(in_time))
-        .layer(from_fn(whole_body))
-        .layer(app.addresses.layer())
-        .layer(from_fn_with_state(Arc::clone(&app), by_address));
-    let probes = Router::new()
+        .layer(from_fn_with_state(Arc::clone(&app), guard));
+    let mut probes = Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready));
-    let probes = match app.config.metrics_port {
-        None => probes.route("/metrics", get(health::metrics)),
-        Some(_) => probes,
-    };
-    limited
-        .merge(probes)
-        .layer(from_fn(one_host))
-        .layer(cors(&app.config.cors_origins))
-        .layer(from_fn(no_stray_cors))
+    if app.config.metrics_port.is_none() {
+        probes = probes.route("/metrics", get(health::metrics));
+    }
+    let probes = probes.layer(from_fn(
+        async |request: Request, next: Next| match one_host(&request) {
+            Ok(()) => next.run(request).await,
+            Err(failure) => failure.into_response(),
+        },
+    ));
+    let mut router = guarded.merge(probes);
+    if !app.config.cors_origins.is_empty() {
+        router = router
+            .layer(cors(&app.config.cors_origins))
+            .layer(from_fn(no_stray_cors));
+    }
+    router
         .layer(from_fn_with_state(Arc::clone(&app), observe))
         .with_state(app)
 }
@@ -72,23 +75,41 @@ pub fn metrics_router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// What stands before every handler: one Host, an address that has not spent what
+/// it may, a body that is whole, and a limit of time.
+async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let address = CountedAddress::of(&request);
+    let answered = async {
+        one_host(&request)?;
+        app.addresses.admit(address)?;
+        let request = whole_body(request).await?;
+        in_time(next.run(request)).await
+    };
+    let response = match answered.await {
+        Ok(response) => response,
+        Err(failure) => failure.into_response_at(&path),
+    };
+    if response.status() == StatusCode::UNAUTHORIZED {
+        app.addresses.failed(address);
+    }
+    response
+}
+
 /// RFC 9112 §3.2: a request of HTTP/1.1 has one Host.
-async fn one_host(request: Request, next: Next) -> Response {
+fn one_host(request: &Request) -> Result<(), Failure> {
     let hosts = request.headers().get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Failure::Unreadable("A request has one Host.".into()).into_response();
+        return Err(Failure::Unreadable("A request has one Host.".into()));
     }
-    next.run(request).await
+    Ok(())
 }
 
 /// Nobody waits for longer than [`PATIENCE`]. What was being done is dropped: a
 /// transaction that has not committed never was.
-async fn in_time(request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    match tokio::time::timeout(PATIENCE, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Failure::Unavailable("This took too long.").into_response_at(&path),
-    }
+async fn in_time(answered: impl Future<Output = Response>) -> Result<Response, Failure> {
+    let answered = tokio::time::timeout(PATIENCE, answered).await;
+    answered.map_err(|_| Failure::Unavailable("This took too long."))
 }
 
 /// An origin that is not on the list gets no CORS header at all.

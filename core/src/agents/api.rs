@@ -26,12 +26,12 @@ use crate::path::Id;
 use crate::revocations::Revocation;
 use crate::{resources, scope, tenants};
 
-/// The routes below `/api/v1`.
+/// The routes of this feature.
 pub fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/agents", get(list).post(register))
+        .route("/api/v1/agents", get(list).post(register))
         .route(
-            "/agents/{agent_id}",
+            "/api/v1/agents/{agent_id}",
             get(one).patch(change).delete(decommission),
         )
 }

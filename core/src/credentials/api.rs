@@ -32,17 +32,20 @@ use crate::revocations::Revocation;
 /// How many credentials of one agent may work at a time.
 const MOST_ACTIVE: i64 = 50;
 
-/// The routes below `/api/v1`.
+/// The routes of this feature.
 pub fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/credentials", get(list_all))
-        .route("/agents/{agent_id}/credentials", get(list).post(make))
+        .route("/api/v1/credentials", get(list_all))
         .route(
-            "/agents/{agent_id}/credentials/{credential_id}",
+            "/api/v1/agents/{agent_id}/credentials",
+            get(list).post(make),
+        )
+        .route(
+            "/api/v1/agents/{agent_id}/credentials/{credential_id}",
             get(one).delete(revoke),
         )
         .route(
-            "/agents/{agent_id}/credentials/{credential_id}/rotate",
+            "/api/v1/agents/{agent_id}/credentials/{credential_id}/rotate",
             post(replace),
         )
 }

@@ -23,6 +23,7 @@ use crate::config::{self, Config};
 use crate::keys;
 use crate::metrics::Metrics;
 use crate::serve::{Service, connect_database, signalled};
+use crate::telemetry::Flush;
 use crate::{migrate, telemetry};
 use folder::Folder;
 
@@ -67,6 +68,7 @@ struct Running {
     core: JoinHandle<()>,
     stop_core: oneshot::Sender<()>,
     edge: Edge,
+    _flush: Flush,
     // Locked for as long as this runs.
     _folder: Folder,
 }
@@ -124,7 +126,7 @@ async fn start(options: Options) -> Result<Running, DevError> {
     complete(&mut vars, &folder, port)?;
     let config = Config::from_vars(&vars).map_err(DevError::new)?;
     let metrics = Arc::new(Metrics::new().map_err(DevError::new)?);
-    telemetry::start(config.app_env, Some(Arc::clone(&metrics)));
+    let flush = telemetry::start(config.app_env, Some(Arc::clone(&metrics)));
 
     let database = connect_database(&config.database_url, 2)
         .await
@@ -164,6 +166,7 @@ async fn start(options: Options) -> Result<Running, DevError> {
         core,
         stop_core,
         edge,
+        _flush: flush,
         _folder: folder,
     })
 }

@@ -21,9 +21,9 @@ use crate::tokens::read_basic;
 /// How many entries one answer has at most.
 const LONGEST_PAGE: i64 = 1_000;
 
-/// The routes below `/api/v1`.
+/// The routes of this feature.
 pub fn routes() -> Router<Arc<App>> {
-    Router::new().route("/edge/feed", get(feed))
+    Router::new().route("/api/v1/edge/feed", get(feed))
 }
 
 /// A registered edge.

@@ -26,12 +26,12 @@ use crate::{tenants, text};
 /// How many resources a tenant may have.
 const MOST_RESOURCES: i64 = 100;
 
-/// The routes below `/api/v1`.
+/// The routes of this feature.
 pub fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/resources", get(list).post(make))
+        .route("/api/v1/resources", get(list).post(make))
         .route(
-            "/resources/{resource_id}",
+            "/api/v1/resources/{resource_id}",
             get(one).patch(change).delete(remove),
         )
 }

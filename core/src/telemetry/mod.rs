@@ -1,6 +1,8 @@
 //! The log: plain lines for people in development, JSON in production. No token,
 //! secret or key is ever given to it.
 
+mod sink;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,17 +18,22 @@ use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::AppEnv;
 use crate::metrics::Metrics;
+pub use sink::Flush;
+use sink::Sink;
 
 /// What sqlx says of every statement goes out under this target.
 const STATEMENTS: &str = "sqlx::query";
 
 /// Starts the log. `RUST_LOG` decides what is said, `info` by default. `metrics`
-/// learn how long each statement took.
-pub fn start(app_env: AppEnv, metrics: Option<Arc<Metrics>>) {
+/// learn how long each statement took. What comes back is kept until the end.
+pub fn start(app_env: AppEnv, metrics: Option<Arc<Metrics>>) -> Flush {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
     // Whoever read the log has gone: no request may fail for that.
-    let lines = tracing_subscriber::fmt::layer().log_internal_errors(false);
+    let (sink, flush) = Sink::start();
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(sink)
+        .log_internal_errors(false);
     let lines = match app_env {
         AppEnv::Production => lines.json().flatten_event(true).boxed(),
         AppEnv::Development | AppEnv::Test => lines.event_format(Lines).boxed(),
@@ -40,6 +47,7 @@ pub fn start(app_env: AppEnv, metrics: Option<Arc<Metrics>>) {
         .with(lines.with_filter(filter))
         .with(statements)
         .try_init();
+    flush
 }
 
 /// Hands on how long each statement took, by its first word.

@@ -25,11 +25,11 @@ use crate::page::{Listing, Page};
 use crate::path::Id;
 use crate::revocations::Revocation;
 
-/// The routes below `/api/v1`.
+/// The routes of this feature.
 pub fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/tenants", get(list).post(make))
-        .route("/tenants/{org_id}", get(one).patch(change))
+        .route("/api/v1/tenants", get(list).post(make))
+        .route("/api/v1/tenants/{org_id}", get(one).patch(change))
 }
 
 #[derive(Deserialize)]

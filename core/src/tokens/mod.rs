@@ -20,10 +20,10 @@ pub use metadata::well_known;
 
 use crate::app::App;
 
-/// The routes below `/api/v1`.
+/// The routes of this feature.
 pub fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/token", post(token::token))
-        .route("/token/introspect", post(introspect::introspect))
-        .route("/token/revoke", post(revoke::revoke))
+        .route("/api/v1/token", post(token::token))
+        .route("/api/v1/token/introspect", post(introspect::introspect))
+        .route("/api/v1/token/revoke", post(revoke::revoke))
 }
