@@ -5,6 +5,8 @@ set -eu
 cd "$(dirname "$0")"
 seconds=${FUZZ_SECONDS:-15}
 found=../target/fuzz/found
+# They would take the place of the counters that .cargo/config.toml asks for.
+unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 targets=${*:-token jwks form secret feed strict_json}
 
 command -v "${CXX:-c++}" >/dev/null \
