@@ -128,8 +128,12 @@ fn check_verified(verified: &Verified, payload: &[u8], keys: &Jwks) {
     assert_eq!(plain["aud"], AUDIENCE);
     assert_eq!(plain["org_id"], ORG_ID);
     assert!(plain.get("cnf").is_none());
-    for id in ["jti", "sub", "client_id"] {
-        assert!(!plain[id].as_str().unwrap().contains(char::is_control));
+    let grants = plain["agentidp"]["grants"].as_array().unwrap();
+    for id in [&plain["jti"], &plain["sub"], &plain["client_id"]]
+        .into_iter()
+        .chain(grants)
+    {
+        assert!(!id.as_str().unwrap().contains(char::is_control), "{id}");
     }
     let (exp, iat) = (
         plain["exp"].as_u64().unwrap(),
