@@ -4,12 +4,13 @@ SHELL := /bin/sh
 CARGO := cargo
 WASM := wasm32-unknown-unknown
 NEXTEST := 0.9.143
+VENV := target/clients-venv
 APT := apt-get install --yes --no-install-recommends
 # Always the same members, so that the features of what they depend on are too:
 # each other choice would compile much of it again.
 MEMBERS := --workspace --exclude agentidp-edge
 
-.PHONY: help dev test bench lint sqlx toolchain edge clients peers redis nextest
+.PHONY: help dev test bench lint fuzz sqlx toolchain edge clients peers python redis stack nextest
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile
@@ -20,6 +21,7 @@ dev: toolchain edge ## Build and start everything on this machine, on the embedd
 	@exec target/release/agentidp dev
 
 test: toolchain edge clients redis nextest ## Run every test, against a real Postgres and a real Redis.
+	@FUZZ_SECONDS=4 fuzz/run.sh
 	@echo "Building the tests..."
 	@$(CARGO) build --release --locked $(MEMBERS) --examples
 	@target/release/examples/services $(CARGO) nextest run --release --locked $(MEMBERS)
@@ -32,11 +34,16 @@ bench: toolchain edge peers redis ## Measure the service, the edge and their pee
 lint: toolchain ## Check formatting, clippy and rustdoc, with warnings denied.
 	$(CARGO) fmt --all --check
 	cd policies && $(CARGO) fmt --all --check
+	cd fuzz && $(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked $(MEMBERS) --all-targets -- -D warnings
 	$(CARGO) clippy --release --locked --package agentidp-edge --target $(WASM) -- -D warnings
 	cd policies && $(CARGO) clippy --release --locked --target $(WASM) --target-dir ../target/policies -- -D warnings
+	cd fuzz && $(CARGO) clippy --release --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked $(MEMBERS) --no-deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --package agentidp-edge --target $(WASM) --no-deps
+
+fuzz: toolchain ## Fuzz the parsers, each for FUZZ_SECONDS (60 unless it is set).
+	@FUZZ_SECONDS="$${FUZZ_SECONDS:-60}" fuzz/run.sh
 
 sqlx: ## Check the statements against the schema and renew .sqlx; DATABASE_URL names a migrated database.
 	@test -n "$$DATABASE_URL" || { echo "set DATABASE_URL to a database that agentidp migrate has migrated"; exit 1; }
@@ -57,9 +64,17 @@ edge: # The Worker, and workerd to run it in.
 	@echo "Building the edge (the first time takes some minutes)..."
 	@$(CARGO) run --release --locked --package agentidp-edge-bundle
 
-clients: # The stock clients that the journeys run.
+clients: python # The stock clients that the journeys run.
 	@test core/tests/clients/node_modules/.package-lock.json -nt core/tests/clients/package-lock.json \
 	  || { echo "Installing the stock clients..."; npm ci --silent --prefix core/tests/clients; }
+	@test $(VENV)/installed -nt core/tests/clients/requirements.txt \
+	  || { echo "Installing Authlib..."; python3 -m venv --clear $(VENV) && $(VENV)/bin/python -m pip install --quiet \
+	    --disable-pip-version-check --require-hashes --requirement core/tests/clients/requirements.txt && touch $(VENV)/installed; }
+
+python: # Python's venv, unless it is there.
+	@python3 -c "import ensurepip, venv" 2>/dev/null \
+	  || { echo "Installing python3-venv..."; $(APT) python3-venv || { apt-get update && $(APT) python3-venv; }; } \
+	  || { echo "Python 3.11 with venv is needed; run: sudo apt-get install python3-venv"; exit 1; }
 
 peers: # What the benchmark measures the service beside.
 	@test bench/peers/node_modules/.package-lock.json -nt bench/peers/package-lock.json \

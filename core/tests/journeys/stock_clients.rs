@@ -1,21 +1,44 @@
-//! Clients that nobody here wrote: npm's `oauth4webapi` and `jose`.
+//! Clients that nobody here wrote: npm's `oauth4webapi`, `openid-client` and
+//! `jose`, and PyPI's `Authlib`.
 
-use crate::support::{Deployment, root};
+use std::path::PathBuf;
+
+use agentidp_verify::Algorithm;
+
+use crate::support::{Deployment, Tenant, root};
+
+const ALGORITHMS: [Algorithm; 3] = [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256];
 
 async fn node(deployment: &Deployment, script: &str, vars: &[(&str, &str)]) {
-    let folder = root().join("core/tests/clients");
     assert!(
-        folder.join("node_modules").exists(),
-        "the clients are not installed: npm ci --prefix core/tests/clients"
+        scripts().join("node_modules/openid-client").exists(),
+        "the clients are not installed: make clients"
     );
-    let output = tokio::process::Command::new("node")
-        .current_dir(folder)
+    run(deployment, "node".into(), script, vars).await;
+}
+
+async fn python(deployment: &Deployment, script: &str, vars: &[(&str, &str)]) {
+    let python = root().join("target/clients-venv/bin/python");
+    assert!(
+        python.exists(),
+        "the clients are not installed: make clients"
+    );
+    run(deployment, python, script, vars).await;
+}
+
+fn scripts() -> PathBuf {
+    root().join("core/tests/clients")
+}
+
+async fn run(deployment: &Deployment, program: PathBuf, script: &str, vars: &[(&str, &str)]) {
+    let output = tokio::process::Command::new(&program)
+        .current_dir(scripts())
         .arg(script)
         .env("ISSUER", deployment.issuer())
         .envs(vars.iter().copied())
         .output()
         .await
-        .expect("Node 20: install it, and `make test` again");
+        .unwrap_or_else(|e| panic!("{}: {e}", program.display()));
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}");
     assert!(
@@ -26,28 +49,50 @@ async fn node(deployment: &Deployment, script: &str, vars: &[(&str, &str)]) {
     assert!(said.trim_end().ends_with("done"), "{said}");
 }
 
+/// What a client that works for the tenant's agent must know.
+fn settings<'a>(tenant: &'a Tenant, edge: &'a str) -> [(&'static str, &'a str); 4] {
+    [
+        ("CLIENT_ID", &tenant.agent.id),
+        ("CLIENT_SECRET", &tenant.agent.secret),
+        ("RESOURCE", &tenant.resource),
+        ("EDGE_URL", edge),
+    ]
+}
+
 #[tokio::test]
 async fn oauth4webapi_discovers_gets_uses_introspects_and_revokes() {
     let mut deployment = Deployment::start().await;
     let tenant = deployment.tenant("pro").await;
     let edge = deployment.start_edge(&[&tenant], "").await;
-    let vars = [
-        ("CLIENT_ID", tenant.agent.id.as_str()),
-        ("CLIENT_SECRET", &tenant.agent.secret),
-        ("RESOURCE", &tenant.resource),
-        ("EDGE_URL", &edge),
-    ];
-    node(&deployment, "oauth4webapi.mjs", &vars).await;
+    node(&deployment, "oauth4webapi.mjs", &settings(&tenant, &edge)).await;
     deployment.stop().await;
 }
 
 #[tokio::test]
+async fn openid_client_discovers_gets_uses_introspects_and_revokes() {
+    let mut deployment = Deployment::start().await;
+    let tenant = deployment.tenant("pro").await;
+    let edge = deployment.start_edge(&[&tenant], "").await;
+    node(&deployment, "openid_client.mjs", &settings(&tenant, &edge)).await;
+    deployment.stop().await;
+}
+
+#[tokio::test]
+async fn authlib_discovers_gets_verifies_uses_introspects_and_revokes() {
+    for algorithm in ALGORITHMS {
+        let mut deployment = Deployment::start_with(algorithm, &[]).await;
+        let tenant = deployment.tenant("pro").await;
+        let edge = deployment.start_edge(&[&tenant], "").await;
+        let mut vars = settings(&tenant, &edge).to_vec();
+        vars.push(("ALG", algorithm.name()));
+        python(&deployment, "authlib_client.py", &vars).await;
+        deployment.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn jose_verifies_our_tokens_from_our_key_set() {
-    for algorithm in [
-        agentidp_verify::Algorithm::EdDSA,
-        agentidp_verify::Algorithm::ES256,
-        agentidp_verify::Algorithm::RS256,
-    ] {
+    for algorithm in ALGORITHMS {
         let deployment = Deployment::start_with(algorithm, &[]).await;
         let tenant = deployment.tenant("pro").await;
         let token = deployment.token(&tenant.agent).await;
