@@ -5,6 +5,7 @@ CARGO := cargo
 WASM := wasm32-unknown-unknown
 NEXTEST := 0.9.143
 VENV := target/clients-venv
+COMPOSE_SCHEMA := 0.39.0
 APT := apt-get install --yes --no-install-recommends
 # Always the same members, so that the features of what they depend on are too:
 # each other choice would compile much of it again.
@@ -20,7 +21,7 @@ dev: toolchain edge ## Build and start everything on this machine, on the embedd
 	@$(CARGO) build --release --locked --package agentidp-core --bin agentidp
 	@exec target/release/agentidp dev
 
-test: toolchain edge clients redis nextest ## Run every test, against a real Postgres and a real Redis.
+test: toolchain edge clients redis stack nextest ## Run every test, against a real Postgres and a real Redis.
 	@FUZZ_SECONDS=4 fuzz/run.sh
 	@echo "Building the tests..."
 	@$(CARGO) build --release --locked $(MEMBERS) --examples
@@ -84,6 +85,21 @@ redis: # A Redis server, unless REDIS_URL names one.
 	@test -n "$$REDIS_URL" || command -v redis-server >/dev/null \
 	  || { echo "Installing redis-server..."; $(APT) redis-server || { apt-get update && $(APT) redis-server; }; } \
 	  || { echo "a Redis server is needed; run: sudo apt-get install redis-server, or set REDIS_URL"; exit 1; }
+
+stack: python # What the local stack is checked with: the compose schema, Prometheus, and the stores' own checks.
+	@target/compose-schema/bin/check-jsonschema --version 2>/dev/null | grep -q ' $(COMPOSE_SCHEMA)$$' \
+	  || { echo "Installing the compose schema..."; python3 -m venv --clear target/compose-schema \
+	    && target/compose-schema/bin/pip install --quiet --disable-pip-version-check check-jsonschema==$(COMPOSE_SCHEMA); }
+	@command -v promtool >/dev/null || test -x target/prometheus/usr/bin/promtool \
+	  || { echo "Unpacking Prometheus (no service is installed)..."; mkdir -p target/prometheus && cd target/prometheus \
+	    && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; } && dpkg-deb --extract prometheus_*.deb .; } \
+	  || { echo "Prometheus is missing; run: sudo apt-get install prometheus"; exit 1; }
+	@{ command -v redis-server && command -v redis-cli; } >/dev/null \
+	  || { echo "Installing redis-server..."; $(APT) redis-server || { apt-get update && $(APT) redis-server; }; } \
+	  || { echo "redis-server and redis-cli are missing; run: sudo apt-get install redis-server"; exit 1; }
+	@command -v pg_isready >/dev/null \
+	  || { echo "Installing postgresql-client..."; $(APT) postgresql-client || { apt-get update && $(APT) postgresql-client; }; } \
+	  || { echo "pg_isready is missing; run: sudo apt-get install postgresql-client"; exit 1; }
 
 nextest: # The test runner.
 	@$(CARGO) nextest --version >/dev/null 2>&1 \

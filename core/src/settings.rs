@@ -101,10 +101,14 @@ pub const SETTINGS: &[Setting] = &[
         "false turns the compliance endpoints into 404; there are none yet.",
         "true",
     ),
-    setting("EDGE_PORT", "The edge's port under `agentidp dev`.", "8787"),
+    setting(
+        "EDGE_PORT",
+        "The edge's port under `agentidp dev` and compose.",
+        "8787",
+    ),
     setting(
         "REQUIRED_SCOPES",
-        "Scopes that every call of the edge needs under `agentidp dev`, separated by spaces.",
+        "Scopes that every call of the edge needs under `agentidp dev` and compose, separated by spaces.",
         "",
     ),
     setting(
@@ -119,6 +123,22 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("POSTGRES_PASSWORD", "compose: its password.", "change-me"),
     setting("POSTGRES_DB", "compose: the database.", "agentidp"),
+    setting(
+        "EDGE_ID",
+        "compose: the edge's id, which `agentidp edge register <place>` prints.",
+        "",
+    ),
+    setting("EDGE_SECRET", "compose: its secret, printed beside it.", ""),
+    setting(
+        "RESOURCES",
+        "compose: `<org_id>:<identifier>` of each resource that the edge serves, separated by spaces.",
+        "",
+    ),
+    setting(
+        "ORIGIN_URL",
+        "compose: what the edge protects; without it there is `/verify` alone.",
+        "",
+    ),
     setting(
         "GF_ADMIN_PASSWORD",
         "compose: the password of Grafana's admin.",

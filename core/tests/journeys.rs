@@ -19,12 +19,15 @@ mod journeys {
     mod isolation;
     mod limits;
     mod management;
+    mod monitoring;
     mod policies;
     mod privilege;
     mod record;
     mod refusals;
     mod revocation;
     mod rotation;
+    mod stack;
+    mod stack_runs;
     mod start_up;
     mod stock_clients;
     mod token;

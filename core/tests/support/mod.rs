@@ -2,7 +2,10 @@
 //! and, where it is asked for, the edge in a real workerd before an echo origin.
 
 mod calls;
+pub mod compose;
 pub mod forge;
+pub mod prometheus;
+pub mod stack;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
