@@ -3,6 +3,8 @@
 
 mod calls;
 pub mod forge;
+pub mod own_redis;
+mod replica;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
