@@ -133,11 +133,19 @@ impl Ledger {
             .filter(|counter| counter.tick.starts_ms <= epoch)
             .filter(|counter| self.raised.get(&counter.tick.key) != Some(epoch))
             .collect();
-        if lost.is_empty() {
+        let mut still_lost = Vec::new();
+        for counter in lost {
+            if app.hot.exists(&was_raised(counter, epoch), now).await? {
+                self.raised.insert(counter.tick.key.clone(), epoch);
+            } else {
+                still_lost.push(counter);
+            }
+        }
+        if still_lost.is_empty() {
             return Ok(());
         }
-        let marks = read(&mut *app.database.connection().await?, &lost).await?;
-        for counter in lost {
+        let marks = read(&mut *app.database.connection().await?, &still_lost).await?;
+        for counter in still_lost {
             let mark = marks
                 .iter()
                 .find(|mark| mark.name == counter.name && mark.starts_ms == counter.tick.starts_ms);
@@ -147,6 +155,10 @@ impl Ledger {
                 self.marks
                     .insert(counter.tick.key.clone(), Known { epoch, mark });
             }
+            let expires_ms = counter.tick.expires_ms;
+            app.hot
+                .mark(&was_raised(counter, epoch), expires_ms, now)
+                .await?;
             self.raised.insert(counter.tick.key.clone(), epoch);
         }
         Ok(())
@@ -197,6 +209,13 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// The store's mark of a counter that was raised in it. It names the store: set
+/// late, in the next one, it says nothing there. A replica that begins finds it,
+/// and rounds nothing up.
+fn was_raised(counter: &Counter, epoch: u64) -> String {
+    format!("agentidp:raised:{epoch}:{}", counter.tick.key)
 }
 
 async fn read(
