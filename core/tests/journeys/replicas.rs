@@ -32,18 +32,20 @@ async fn asked(core: &Deployment, client: &Client, more: &[(&str, &str)]) -> (u1
 #[tokio::test]
 async fn a_suspension_is_in_force_at_the_other_replica_within_one_second() {
     let deployment = Deployment::start().await;
-    let tenant = deployment.tenant("enterprise").await;
     let replica = deployment.replica(&[]).await;
-    let admin = deployment.token(&tenant.administrator).await;
     let operator = deployment.token(&deployment.operator).await;
-    let agent = format!("/agents/{}", tenant.agent.id);
-    let org = format!("/tenants/{}", tenant.org_id);
-    for (what, token, path) in [("agent", &admin, &agent), ("tenant", &operator, &org)] {
+    for what in ["agent", "tenant"] {
+        let tenant = deployment.tenant("enterprise").await;
+        let admin = deployment.token(&tenant.administrator).await;
+        let (token, path) = match what {
+            "agent" => (&admin, format!("/agents/{}", tenant.agent.id)),
+            _ => (&operator, format!("/tenants/{}", tenant.org_id)),
+        };
         // The replica knows the client by now.
         let old = replica.token(&tenant.agent).await;
         for (status, answered) in [("suspended", 400), ("active", 200)] {
             let body = Some(json!({ "status": status }));
-            deployment.must(token, "PATCH", path, body).await;
+            deployment.must(token, "PATCH", &path, body).await;
             soon(&format!("{what} {status}"), Instant::now(), async || {
                 asked(&replica, &tenant.agent, &[]).await.0 == answered
             })
