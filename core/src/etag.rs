@@ -1,10 +1,12 @@
-//! Versions of what the API shows, RFC 9110 §8.8.3, and changes that are made
-//! only of the version that was read, §13.1.1.
+//! Versions of what the API shows, RFC 9110 §8.8.3: changes are made only of the
+//! version that was read, §13.1.1, and what a reader has is not sent again, §13.1.2.
 
 use axum::Json;
-use axum::extract::FromRequestParts;
-use axum::http::header::{ETAG, IF_MATCH};
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -42,16 +44,19 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        let values: Result<Vec<&str>, _> = parts
-            .headers
-            .get_all(IF_MATCH)
-            .iter()
-            .map(|value| value.to_str())
-            .collect();
-        let values =
-            values.map_err(|_| Failure::Unreadable("If-Match is no list of tags.".into()))?;
-        Ok(Self((!values.is_empty()).then(|| values.join(","))))
+        let wanted = tags(&parts.headers, &IF_MATCH);
+        let wanted =
+            wanted.map_err(|()| Failure::Unreadable("If-Match is no list of tags.".into()))?;
+        Ok(Self(wanted))
     }
+}
+
+/// All that the header `name` lists, if it is there.
+fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, ()> {
+    let values = headers.get_all(name).iter();
+    let values: Result<Vec<&str>, _> = values.map(|value| value.to_str()).collect();
+    let values = values.map_err(|_| ())?;
+    Ok((!values.is_empty()).then(|| values.join(",")))
 }
 
 impl IfMatch {
@@ -70,6 +75,36 @@ impl IfMatch {
             .map(str::trim)
             .any(|wanted| wanted == "*" || wanted == tag);
         met.then_some(()).ok_or(Failure::Outdated)
+    }
+}
+
+/// The versions that a reader has already, where it says so.
+pub(crate) struct Known(Option<String>);
+
+impl Known {
+    /// Of a request's `If-None-Match`, if it reads something.
+    pub(crate) fn of(request: &Request) -> Self {
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        // A list that cannot be read knows nothing.
+        let tags = reads.then(|| tags(request.headers(), &IF_NONE_MATCH).ok().flatten());
+        Self(tags.flatten())
+    }
+
+    /// Answers a reader that has this version with 304 and no body. The comparison
+    /// is a weak one.
+    pub(crate) fn spare(&self, mut response: Response) -> Response {
+        let tag = response.headers().get(ETAG);
+        let (Some(known), Some(tag), StatusCode::OK) = (&self.0, tag, response.status()) else {
+            return response;
+        };
+        let mut known = known.split(',').map(str::trim);
+        if known.any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag) {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            *response.body_mut() = Body::empty();
+            response.headers_mut().remove(CONTENT_TYPE);
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
+        response
     }
 }
 

@@ -7,8 +7,8 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, LOCATION,
-    RETRY_AFTER,
+    ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH,
+    IF_NONE_MATCH, LOCATION, RETRY_AFTER,
 };
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -20,6 +20,7 @@ use crate::addresses::CountedAddress;
 use crate::app::App;
 use crate::body::whole_body;
 use crate::error::Failure;
+use crate::etag::Known;
 use crate::observe::observe;
 use crate::{agents, credentials, edge_sync, health, resources, tenants, tokens};
 
@@ -84,7 +85,8 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
         one_host(&request)?;
         app.addresses.admit(address)?;
         let request = whole_body(request).await?;
-        in_time(next.run(request)).await
+        let known = Known::of(&request);
+        Ok(known.spare(in_time(next.run(request)).await?))
     };
     let response = match answered.await {
         Ok(response) => response,
@@ -140,12 +142,14 @@ fn cors(origins: &[String]) -> CorsLayer {
             AUTHORIZATION,
             CONTENT_TYPE,
             IF_MATCH,
+            IF_NONE_MATCH,
             HeaderName::from_static("idempotency-key"),
         ])
         .expose_headers([
             ETAG,
             LOCATION,
             RETRY_AFTER,
+            HeaderName::from_static("idempotency-replayed"),
             HeaderName::from_static("x-ratelimit-limit"),
             HeaderName::from_static("x-ratelimit-remaining"),
             HeaderName::from_static("x-ratelimit-reset"),

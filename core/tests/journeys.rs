@@ -16,14 +16,21 @@ mod journeys {
     mod documented;
     mod edge;
     mod edge_paths;
+    mod ending;
+    mod filters;
+    mod idempotency;
     mod isolation;
     mod limits;
+    mod lists;
+    mod losses;
     mod management;
     mod monitoring;
+    mod metrics;
     mod policies;
     mod privilege;
     mod record;
     mod refusals;
+    mod replicas;
     mod revocation;
     mod rotation;
     mod stack;
@@ -31,4 +38,5 @@ mod journeys {
     mod start_up;
     mod stock_clients;
     mod token;
+    mod versions;
 }

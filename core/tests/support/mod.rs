@@ -6,6 +6,8 @@ pub mod compose;
 pub mod forge;
 pub mod prometheus;
 pub mod stack;
+pub mod own_redis;
+mod replica;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
