@@ -12,20 +12,27 @@ mod support;
 
 mod journeys {
     mod bodies;
+    mod clocks;
+    mod crash;
     mod dev;
     mod documented;
     mod edge;
     mod edge_paths;
+    mod full_disk;
     mod isolation;
     mod limits;
     mod management;
+    mod outages;
     mod policies;
+    mod pool;
     mod privilege;
+    mod races;
     mod record;
     mod refusals;
     mod revocation;
     mod rotation;
     mod start_up;
     mod stock_clients;
+    mod stop;
     mod token;
 }
