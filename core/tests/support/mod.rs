@@ -246,7 +246,8 @@ impl Deployment {
     pub async fn end_core(&mut self, signal: Signal) -> ExitStatus {
         let mut core = self.core.take().unwrap();
         stores::send(core.id().unwrap(), signal);
-        core.ended().await.unwrap()
+        let ended = tokio::time::timeout(Duration::from_secs(20), core.ended()).await;
+        ended.expect("the core does not end").unwrap()
     }
 
     pub fn log(&self) -> PathBuf {

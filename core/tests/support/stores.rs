@@ -1,6 +1,7 @@
 //! A Postgres and a Redis of a test's own, which it may stop, freeze and start
 //! again without disturbing anybody. Each keeps its port.
 
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub struct Store {
     signal: Signal,
     command: Box<dyn Fn() -> Command + Send + Sync>,
     child: Option<Child>,
+    /// Listens in its place, and never answers.
+    silence: Option<TcpListener>,
 }
 
 impl Stores {
@@ -119,6 +122,7 @@ impl Store {
             signal,
             command,
             child: None,
+            silence: None,
         };
         store.start().await;
         store
@@ -126,6 +130,7 @@ impl Store {
 
     /// Starts it where it was, and waits until it answers.
     pub async fn start(&mut self) {
+        self.silence = None;
         let child = Child::start((self.command)(), &self.log, self.signal).unwrap();
         self.child = Some(child);
         let begun = Instant::now();
@@ -153,6 +158,14 @@ impl Store {
         self.child.take().unwrap().stop().await;
     }
 
+    /// Stops it, and lets whoever connects there wait, as a network does that has
+    /// lost it.
+    pub async fn fall_silent(&mut self) {
+        self.stop().await;
+        let port = url::Url::parse(&self.url).unwrap().port().unwrap();
+        self.silence = Some(TcpListener::bind(("127.0.0.1", port)).unwrap());
+    }
+
     /// Whether it runs no longer, for whatever reason.
     pub fn has_ended(&mut self) -> bool {
         self.child.as_mut().is_none_or(Child::has_ended)
@@ -169,11 +182,20 @@ impl Store {
     }
 
     fn signal_all(&self, signal: Signal) {
-        let id = self.child.as_ref().unwrap().id().unwrap();
+        let Some(id) = self.child.as_ref().and_then(Child::id) else {
+            return;
+        };
         send(id, signal);
         for child in children_of(id) {
             send(child, signal);
         }
+    }
+}
+
+/// A journey that fails leaves nothing frozen behind: what is frozen cannot end.
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.go_on();
     }
 }
 
