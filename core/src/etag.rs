@@ -1,10 +1,13 @@
-//! Versions of what the API shows, RFC 9110 §8.8.3, and changes that are made
-//! only of the version that was read, §13.1.1.
+//! Versions of what the API shows, RFC 9110 §8.8.3: changes are made only of the
+//! version that was read, §13.1.1, and what a reader has is not sent again, §13.1.2.
 
 use axum::Json;
-use axum::extract::FromRequestParts;
-use axum::http::header::{ETAG, IF_MATCH};
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -42,16 +45,19 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        let values: Result<Vec<&str>, _> = parts
-            .headers
-            .get_all(IF_MATCH)
-            .iter()
-            .map(|value| value.to_str())
-            .collect();
-        let values =
-            values.map_err(|_| Failure::Unreadable("If-Match is no list of tags.".into()))?;
-        Ok(Self((!values.is_empty()).then(|| values.join(","))))
+        let wanted = tags(&parts.headers, &IF_MATCH);
+        let wanted =
+            wanted.map_err(|()| Failure::Unreadable("If-Match is no list of tags.".into()))?;
+        Ok(Self(wanted))
     }
+}
+
+/// All that the header `name` lists, if it is there.
+fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, ()> {
+    let values = headers.get_all(name).iter();
+    let values: Result<Vec<&str>, _> = values.map(|value| value.to_str()).collect();
+    let values = values.map_err(|_| ())?;
+    Ok((!values.is_empty()).then(|| values.join(",")))
 }
 
 impl IfMatch {
@@ -71,6 +77,31 @@ impl IfMatch {
             .any(|wanted| wanted == "*" || wanted == tag);
         met.then_some(()).ok_or(Failure::Outdated)
     }
+}
+
+/// Answers a reader that has this version already with 304 and no body. The
+/// comparison is a weak one.
+pub(crate) async fn unless_known(request: Request, next: Next) -> Response {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    // A list that cannot be read knows nothing.
+    let known = tags(request.headers(), &IF_NONE_MATCH).ok().flatten();
+    let mut response = next.run(request).await;
+    let Some(known) = known.filter(|_| reads && response.status() == StatusCode::OK) else {
+        return response;
+    };
+    let is_known = response.headers().get(ETAG).is_some_and(|tag| {
+        known
+            .split(',')
+            .map(str::trim)
+            .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known) == tag)
+    });
+    if is_known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(CONTENT_TYPE);
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    response
 }
 
 #[cfg(test)]

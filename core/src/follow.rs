@@ -145,7 +145,7 @@ async fn mark(app: &App, marked: &mut Marked, head: i64) -> Result<(), crate::Fa
     let counted = app.hot.count(&[], now).await?;
     let epoch = match counted.epoch {
         Some(epoch) => epoch,
-        None => app.ledger.adopt(app, now).await?,
+        None => app.ledger.adopt(app).await?,
     };
     if marked.epoch != epoch {
         *marked = Marked { epoch, seq: 0 };

@@ -58,6 +58,11 @@ impl<F: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Listing<F> {
             if parameters.contains_key(&name) {
                 return Err(Failure::Unreadable(format!("{name} stands twice.").into()));
             }
+            if value.contains('\0') {
+                return Err(Failure::Unreadable(
+                    format!("{name} must hold no NUL.").into(),
+                ));
+            }
             parameters.insert(name, Value::String(value));
         }
         let page = PageRequest::read(parameters.remove("cursor"), parameters.remove("limit"))?;

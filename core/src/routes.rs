@@ -7,8 +7,8 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, LOCATION,
-    RETRY_AFTER,
+    ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH,
+    IF_NONE_MATCH, LOCATION, RETRY_AFTER,
 };
 use axum::http::{HeaderName, HeaderValue, Method, Uri, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -20,6 +20,7 @@ use crate::addresses::by_address;
 use crate::app::App;
 use crate::body::whole_body;
 use crate::error::Failure;
+use crate::etag::unless_known;
 use crate::observe::observe;
 use crate::{agents, credentials, edge_sync, health, resources, tenants, tokens};
 
@@ -44,6 +45,7 @@ pub fn router(app: Arc<App>) -> Router {
             Failure::MethodNotAllowed.into_response_at(uri.path())
         })
         // From the handler outwards.
+        .layer(from_fn(unless_known))
         .layer(from_fn(in_time))
         .layer(from_fn(whole_body))
         .layer(app.addresses.layer())
@@ -119,12 +121,14 @@ fn cors(origins: &[String]) -> CorsLayer {
             AUTHORIZATION,
             CONTENT_TYPE,
             IF_MATCH,
+            IF_NONE_MATCH,
             HeaderName::from_static("idempotency-key"),
         ])
         .expose_headers([
             ETAG,
             LOCATION,
             RETRY_AFTER,
+            HeaderName::from_static("idempotency-replayed"),
             HeaderName::from_static("x-ratelimit-limit"),
             HeaderName::from_static("x-ratelimit-remaining"),
             HeaderName::from_static("x-ratelimit-reset"),

@@ -18,10 +18,16 @@ mod journeys {
     mod documented;
     mod edge;
     mod edge_paths;
+    mod ending;
+    mod filters;
     mod full_disk;
+    mod idempotency;
     mod isolation;
     mod limits;
+    mod lists;
+    mod losses;
     mod management;
+    mod metrics;
     mod outages;
     mod policies;
     mod pool;
@@ -29,10 +35,12 @@ mod journeys {
     mod races;
     mod record;
     mod refusals;
+    mod replicas;
     mod revocation;
     mod rotation;
     mod start_up;
     mod stock_clients;
     mod stop;
     mod token;
+    mod versions;
 }

@@ -80,7 +80,7 @@ impl HotStore for MemoryStore {
         let mut inner = self.lock(now);
         match inner.live(&tick.key, now) {
             Some(entry) if entry.value >= least => {}
-            Some(entry) => entry.value += least,
+            Some(entry) => entry.value = least,
             None => {
                 let entry = Entry {
                     value: least,
@@ -96,8 +96,11 @@ impl HotStore for MemoryStore {
         Ok(*self.lock(now).epoch.get_or_insert(now.ms()))
     }
 
-    async fn take_back(&self, keys: &[String], now: Now) -> Result<(), HotError> {
+    async fn take_back(&self, keys: &[String], epoch: u64, now: Now) -> Result<(), HotError> {
         let mut inner = self.lock(now);
+        if inner.epoch != Some(epoch) {
+            return Ok(());
+        }
         for key in keys {
             if let Some(entry) = inner.live(key, now) {
                 entry.value = entry.value.saturating_sub(1);

@@ -48,16 +48,17 @@ pub trait HotStore: Send + Sync + std::fmt::Debug {
     /// each has come to.
     async fn count(&self, ticks: &[Tick], now: Now) -> Result<Counted, HotError>;
 
-    /// Adds `least` to a counter that is below it: then it is not below it.
+    /// Sets a counter that is below `least` to it.
     async fn raise(&self, tick: &Tick, least: u64, now: Now) -> Result<(), HotError>;
 
     /// Writes down that the store begins now, unless that is written; answers with
     /// what is written.
     async fn begin_epoch(&self, now: Now) -> Result<u64, HotError>;
 
-    /// Takes one use back from each counter that is still there. Never makes a
+    /// Takes one use back from each counter that is still there, in the store that
+    /// began at `epoch`: in a later one the use was not counted. Never makes a
     /// key, never goes below zero.
-    async fn take_back(&self, keys: &[String], now: Now) -> Result<(), HotError>;
+    async fn take_back(&self, keys: &[String], epoch: u64, now: Now) -> Result<(), HotError>;
 
     /// Sets a mark until `expires_ms` (Unix milliseconds).
     async fn mark(&self, key: &str, expires_ms: u64, now: Now) -> Result<(), HotError>;

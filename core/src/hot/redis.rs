@@ -18,10 +18,9 @@ const PATIENCE: Duration = Duration::from_millis(800);
 const TAKE_BACK: &str = "local n = redis.call('GET', KEYS[1]) \
     if n and tonumber(n) > 0 then redis.call('DECR', KEYS[1]) end";
 
-/// Adds `ARGV[1]` to a counter that is below it, which lives `ARGV[2]`
-/// milliseconds more.
+/// Sets a counter that is below `ARGV[1]` to it, for `ARGV[2]` milliseconds.
 const RAISE: &str = "if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then \
-    redis.call('INCRBY', KEYS[1], ARGV[1]) redis.call('PEXPIRE', KEYS[1], ARGV[2]) end";
+    redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end";
 
 /// Says when this store began, and by its absence that everything was lost.
 const EPOCH: &str = "agentidp:epoch";
@@ -91,7 +90,14 @@ impl HotStore for RedisStore {
         Ok(epoch)
     }
 
-    async fn take_back(&self, keys: &[String], _: Now) -> Result<(), HotError> {
+    async fn take_back(&self, keys: &[String], epoch: u64, _: Now) -> Result<(), HotError> {
+        let began: Option<u64> = redis::cmd("GET")
+            .arg(EPOCH)
+            .query_async(&mut self.connection.clone())
+            .await?;
+        if began != Some(epoch) {
+            return Ok(());
+        }
         for key in keys {
             let mut connection = self.connection.clone();
             let _: () = self

@@ -48,13 +48,13 @@ impl HotStore for Timed {
         self.time("incr", self.store.count(ticks, now)).await
     }
 
-    async fn take_back(&self, keys: &[String], now: Now) -> Result<(), HotError> {
-        self.time("decr", self.store.take_back(keys, now)).await
+    async fn take_back(&self, keys: &[String], epoch: u64, now: Now) -> Result<(), HotError> {
+        self.time("decr", self.store.take_back(keys, epoch, now))
+            .await
     }
 
     async fn raise(&self, tick: &Tick, least: u64, now: Now) -> Result<(), HotError> {
-        self.time("incrby", self.store.raise(tick, least, now))
-            .await
+        self.time("set", self.store.raise(tick, least, now)).await
     }
 
     async fn begin_epoch(&self, now: Now) -> Result<u64, HotError> {

@@ -11,7 +11,6 @@ use sqlx::PgConnection;
 
 use super::LimitError;
 use crate::app::App;
-use crate::audit::NotRecorded;
 use crate::clock::{Now, from_ms};
 use crate::hot::{HotError, Tick};
 
@@ -40,7 +39,7 @@ pub struct Ledger {
     /// The store's beginning that this process goes by; 0 for none yet.
     epoch: AtomicU64,
     /// By the counter's key: its mark on disk.
-    marks: Cache<String, u64>,
+    marks: Cache<String, Known>,
     /// By the counter's key: the epoch in which it was raised to its mark.
     raised: Cache<String, u64>,
 }
@@ -53,6 +52,20 @@ impl Default for Ledger {
             raised: Cache::new(MOST_KEPT),
         }
     }
+}
+
+/// A mark that was on disk while the store of `epoch` was still there: whoever
+/// restores a later one reads this mark or a higher one.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    epoch: u64,
+    mark: u64,
+}
+
+/// What counters have come to, in the store that began at `epoch`.
+pub(super) struct Counts {
+    pub(super) values: Vec<u64>,
+    pub(super) epoch: u64,
 }
 
 /// A counter as the ledger sees it.
@@ -77,29 +90,32 @@ impl Ledger {
         app: &App,
         counters: &[Counter],
         now: Now,
-    ) -> Result<Vec<u64>, LimitError> {
+    ) -> Result<Counts, LimitError> {
         let ticks: Vec<Tick> = counters
             .iter()
             .map(|counter| counter.tick.clone())
             .collect();
         let mut epoch = match self.epoch() {
             Some(epoch) => epoch,
-            None => self.adopt(app, now).await?,
+            None => self.adopt(app).await?,
         };
         for _ in 0..ATTEMPTS {
             self.raise(app, counters, epoch, now).await?;
             let counted = app.hot.count(&ticks, now).await?;
             if counted.epoch == Some(epoch) {
-                return Ok(counted.values);
+                let values = counted.values;
+                return Ok(Counts { values, epoch });
             }
-            epoch = self.adopt(app, now).await?;
+            epoch = self.adopt(app).await?;
         }
         Err(LimitError::Unsettled)
     }
 
     /// Goes by the store's beginning, which is now where it has lost everything.
-    pub(crate) async fn adopt(&self, app: &App, now: Now) -> Result<u64, HotError> {
-        let epoch = app.hot.begin_epoch(now).await?;
+    pub(crate) async fn adopt(&self, app: &App) -> Result<u64, HotError> {
+        // Read anew: others may have been counted in the old store since this
+        // request began, in a period that began since.
+        let epoch = app.hot.begin_epoch(Now::read()).await?;
         self.epoch.store(epoch, Ordering::Release);
         Ok(epoch)
     }
@@ -117,38 +133,55 @@ impl Ledger {
             .filter(|counter| counter.tick.starts_ms <= epoch)
             .filter(|counter| self.raised.get(&counter.tick.key) != Some(epoch))
             .collect();
-        if lost.is_empty() {
+        let mut still_lost = Vec::new();
+        for counter in lost {
+            if app.hot.exists(&was_raised(counter, epoch), now).await? {
+                self.raised.insert(counter.tick.key.clone(), epoch);
+            } else {
+                still_lost.push(counter);
+            }
+        }
+        if still_lost.is_empty() {
             return Ok(());
         }
-        let marks = read(&mut *app.database.connection().await?, &lost).await?;
-        for counter in lost {
+        let marks = read(&mut *app.database.connection().await?, &still_lost).await?;
+        for counter in still_lost {
             let mark = marks
                 .iter()
                 .find(|mark| mark.name == counter.name && mark.starts_ms == counter.tick.starts_ms);
             if let Some(mark) = mark {
                 app.hot.raise(&counter.tick, mark.mark, now).await?;
-                self.marks.insert(counter.tick.key.clone(), mark.mark);
+                let mark = mark.mark;
+                self.marks
+                    .insert(counter.tick.key.clone(), Known { epoch, mark });
             }
+            let expires_ms = counter.tick.expires_ms;
+            app.hot
+                .mark(&was_raised(counter, epoch), expires_ms, now)
+                .await?;
             self.raised.insert(counter.tick.key.clone(), epoch);
         }
         Ok(())
     }
 
-    /// Has the marks of what was `counted` on disk.
+    /// Has the marks of what was counted on disk, before the store could be lost.
     pub(super) async fn settle(
         &self,
         app: &App,
         counters: &[Counter],
-        counted: &[u64],
-    ) -> Result<(), NotRecorded> {
+        counts: &Counts,
+        now: Now,
+    ) -> Result<(), LimitError> {
+        let epoch = counts.epoch;
         let short: Vec<(&str, Mark)> = counters
             .iter()
-            .zip(counted)
+            .zip(&counts.values)
             .filter_map(|(counter, used)| {
                 let block = counter.block?;
                 let used = counter.limit.map_or(*used, |limit| limit.min(*used));
                 let key = counter.tick.key.as_str();
-                if self.marks.get(key).is_some_and(|mark| mark >= used) {
+                let covers = |known: Known| known.epoch == epoch && known.mark >= used;
+                if self.marks.get(key).is_some_and(covers) {
                     return None;
                 }
                 let ahead = used.div_ceil(block).saturating_mul(block);
@@ -166,11 +199,23 @@ impl Ledger {
         }
         let marks = short.iter().map(|(_, mark)| mark.clone()).collect();
         app.audit.mark(marks).await?;
+        // Who restored the store meanwhile may have read the marks before these.
+        if app.hot.count(&[], now).await?.epoch != Some(epoch) {
+            return Err(LimitError::Unsettled);
+        }
         for (key, mark) in short {
-            self.marks.insert(key.to_owned(), mark.mark);
+            let mark = mark.mark;
+            self.marks.insert(key.to_owned(), Known { epoch, mark });
         }
         Ok(())
     }
+}
+
+/// The store's mark of a counter that was raised in it. It names the store: set
+/// late, in the next one, it says nothing there. A replica that begins finds it,
+/// and rounds nothing up.
+fn was_raised(counter: &Counter, epoch: u64) -> String {
+    format!("agentidp:raised:{epoch}:{}", counter.tick.key)
 }
 
 async fn read(

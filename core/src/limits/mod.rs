@@ -119,6 +119,8 @@ impl From<LimitError> for Failure {
 pub struct Charge {
     window: Option<Spent>,
     periods: Vec<String>,
+    /// The beginning of the store that it was counted in.
+    epoch: u64,
 }
 
 impl Charge {
@@ -130,7 +132,7 @@ impl Charge {
     /// Takes day and month back; the window stays counted. Where that fails, a
     /// use too many stays counted, never one too few.
     pub async fn take_back(self, app: &App, now: Now) {
-        if let Err(error) = app.hot.take_back(&self.periods, now).await {
+        if let Err(error) = app.hot.take_back(&self.periods, self.epoch, now).await {
             tracing::error!("Redis client error {error}");
         }
     }
@@ -257,7 +259,7 @@ async fn charge(
         .unzip();
     let counts = app.ledger.count(app, &counters, now).await?;
     let spent = |n: usize| {
-        let (counter, used) = (counters.get(n)?, *counts.get(n)?);
+        let (counter, used) = (counters.get(n)?, *counts.values.get(n)?);
         counter.limit.map(|limit| Spent {
             limit,
             used,
@@ -271,16 +273,15 @@ async fn charge(
             .skip(1)
             .map(|counter| counter.tick.key.clone())
             .collect(),
+        epoch: counts.epoch,
     };
     let over = (0..counters.len()).find_map(|n| {
         let spent = spent(n).filter(|spent| !spent.admitted())?;
         Some((n, spent))
     });
     let Some((n, spent)) = over else {
-        return match app.ledger.settle(app, &counters, &counts).await {
-            Ok(()) => Ok(charge),
-            Err(error) => Err(error.into()),
-        };
+        app.ledger.settle(app, &counters, &counts, now).await?;
+        return Ok(charge);
     };
     charge.take_back(app, now).await;
     let retry_after_s = retry_after_s(spent.ends_ms, now.ms());

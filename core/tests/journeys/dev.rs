@@ -1,5 +1,7 @@
 //! `agentidp dev`: a first start, a second one, and every way in which it ends.
 
+mod counts;
+
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use reqwest::StatusCode;
+use reqwest::{Response, StatusCode};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::{Child, Command};
@@ -19,10 +21,16 @@ struct Dev {
     port: u16,
     edge_port: u16,
     http: reqwest::Client,
+    /// Somebody else's database instead of its own.
+    database_url: String,
 }
 
 impl Dev {
     fn new() -> Self {
+        Self::on("")
+    }
+
+    fn on(database_url: &str) -> Self {
         let parent =
             std::env::temp_dir().join(format!("agentidp-dev-{:08x}", rand::random::<u32>()));
         fs::create_dir_all(&parent).unwrap();
@@ -33,6 +41,7 @@ impl Dev {
             port: free_port(),
             edge_port: free_port(),
             http: reqwest::Client::new(),
+            database_url: database_url.to_owned(),
         }
     }
 
@@ -49,7 +58,7 @@ impl Dev {
                 &format!("{shell} {BINARY} dev --folder {}", self.folder.display()),
             ])
             .current_dir(root())
-            .env_remove("DATABASE_URL")
+            .env("DATABASE_URL", &self.database_url)
             .env_remove("REDIS_URL")
             .env("PORT", self.port.to_string())
             .env("EDGE_PORT", self.edge_port.to_string())
@@ -85,21 +94,26 @@ impl Dev {
     }
 
     async fn token(&self) -> String {
+        let answer = self.ask_token("AGENTIDP_CLIENT").await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        text(&answer.json::<Value>().await.unwrap(), "access_token")
+    }
+
+    /// As the client whose variables begin with `client`.
+    async fn ask_token(&self, client: &str) -> Response {
         let env = self.env();
         let request = self
             .http
             .post(format!("{}/api/v1/token", env["AGENTIDP_URL"]));
-        let request = request.basic_auth(
-            &env["AGENTIDP_CLIENT_ID"],
-            Some(&env["AGENTIDP_CLIENT_SECRET"]),
-        );
-        let answer = request
+        request
+            .basic_auth(
+                &env[&format!("{client}_ID")],
+                Some(&env[&format!("{client}_SECRET")]),
+            )
             .form(&[("grant_type", "client_credentials")])
             .send()
             .await
-            .unwrap();
-        assert_eq!(answer.status(), StatusCode::OK);
-        text(&answer.json::<Value>().await.unwrap(), "access_token")
+            .unwrap()
     }
 
     /// Status at the edge, and what it says is left.

@@ -1,14 +1,50 @@
 //! `docs/openapi.json` says what is there: every documented call is served, every
-//! route is documented.
+//! route, parameter, header and member is documented.
+
+mod answers;
+
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use crate::support::{Deployment, root};
 
 const ID: &str = "01a209e1-0221-757e-bba8-30b9b72bbe32";
+/// What answers before the limits, and takes nothing.
+const PROBES: [&str; 3] = ["/health", "/ready", "/metrics"];
 
 fn document() -> Value {
     serde_json::from_slice(&std::fs::read(root().join("docs/openapi.json")).unwrap()).unwrap()
+}
+
+/// Path, method and what is said of it.
+fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    paths.flat_map(|(path, item)| {
+        let methods = item.as_object().unwrap().iter();
+        methods
+            .filter(|(method, _)| *method != "parameters")
+            .map(|(method, operation)| (path.as_str(), method.as_str(), operation))
+    })
+}
+
+/// `value`, or what it refers to.
+fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(place) => document
+            .pointer(place.trim_start_matches('#'))
+            .unwrap_or_else(|| panic!("{place} is not there")),
+        None => value,
+    }
+}
+
+/// The names of an operation's parameters that stand in `place`.
+fn parameters(document: &Value, operation: &Value, place: &str) -> BTreeSet<String> {
+    let all = operation["parameters"].as_array().into_iter().flatten();
+    all.map(|parameter| resolve(document, parameter))
+        .filter(|parameter| parameter["in"] == place)
+        .map(|parameter| parameter["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -16,42 +52,34 @@ async fn every_documented_call_is_served_and_answers_with_a_documented_status() 
     let deployment = Deployment::start().await;
     let document = document();
     let mut called = 0;
-    for (path, item) in document["paths"].as_object().unwrap() {
-        for (method, operation) in item
-            .as_object()
-            .unwrap()
-            .iter()
-            .filter(|(method, _)| *method != "parameters")
-        {
-            let url = path
-                .replace("{org_id}", ID)
-                .replace("{resource_id}", ID)
-                .replace("{agent_id}", ID)
-                .replace("{credential_id}", ID);
-            let method = reqwest::Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let answer = deployment
-                .http
-                .request(method.clone(), format!("{}{url}", deployment.url))
-                .send()
-                .await
-                .unwrap();
-            let status = answer.status().as_u16();
-            assert!(!matches!(status, 404 | 405), "{method} {path} is not there");
-            assert!(
-                operation["responses"].get(status.to_string()).is_some(),
-                "{method} {path} answered {status}"
-            );
-            called += 1;
-        }
+    for (path, method, operation) in operations(&document) {
+        let url = path
+            .replace("{org_id}", ID)
+            .replace("{resource_id}", ID)
+            .replace("{agent_id}", ID)
+            .replace("{credential_id}", ID);
+        let method = reqwest::Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        let answer = deployment
+            .http
+            .request(method.clone(), format!("{}{url}", deployment.url))
+            .send()
+            .await
+            .unwrap();
+        let status = answer.status().as_u16();
+        assert!(!matches!(status, 404 | 405), "{method} {path} is not there");
+        assert!(
+            operation["responses"].get(status.to_string()).is_some(),
+            "{method} {path} answered {status}"
+        );
+        called += 1;
     }
-    assert!(called >= 28, "{called}");
+    assert!(called >= 30, "{called}");
     deployment.stop().await;
 }
 
 #[test]
-fn every_route_is_documented() {
+fn every_route_is_documented_with_its_methods() {
     let document = document();
-    let paths = document["paths"].as_object().unwrap();
     let mut found = 0;
     for file in [
         "tokens/mod.rs",
@@ -62,14 +90,64 @@ fn every_route_is_documented() {
         "edge_sync/api.rs",
     ] {
         let source = std::fs::read_to_string(root().join("core/src").join(file)).unwrap();
-        for route in source.split(".route(").skip(1) {
-            let route = route.split('"').nth(1).unwrap();
-            assert!(
-                paths.contains_key(&format!("/api/v1{route}")),
-                "{route} of {file}"
-            );
+        let (_, routes) = source.split_once("Router::new()").unwrap();
+        let (routes, _) = routes.split_once("\n}").unwrap();
+        for route in routes.split(".route(").skip(1) {
+            let path = format!("/api/v1{}", route.split('"').nth(1).unwrap());
+            let served: BTreeSet<&str> = ["get", "post", "patch", "delete"]
+                .into_iter()
+                .filter(|method| route.contains(&format!("{method}(")))
+                .collect();
+            let documented = operations(&document).filter(|(documented, ..)| *documented == path);
+            let documented: BTreeSet<&str> = documented.map(|(_, method, _)| method).collect();
+            assert_eq!(documented, served, "{path}");
             found += 1;
         }
     }
-    assert!(found >= 12, "{found}");
+    assert!(found >= 13, "{found}");
+}
+
+#[test]
+fn what_all_calls_of_a_kind_have_in_common_is_documented_of_each() {
+    let document = document();
+    for (path, method, operation) in operations(&document) {
+        let what = format!("{method} {path}");
+        let answers = |status: &str| operation["responses"].get(status).is_some();
+        let takes = |header: &str| parameters(&document, operation, "header").contains(header);
+        if PROBES.contains(&path) {
+            assert!(!answers("429"), "{what} is not limited");
+            continue;
+        }
+        assert!(answers("429"), "{what} is limited by address");
+        let has_body = operation.get("requestBody").is_some();
+        assert_eq!(has_body, matches!(method, "post" | "patch"), "{what}");
+        for status in ["400", "408", "413"] {
+            assert!(!has_body || answers(status), "{what} {status}");
+        }
+        let creates = answers("201");
+        assert_eq!(takes("Idempotency-Key"), creates, "{what}");
+        assert!(!creates || (answers("409") && answers("422")), "{what}");
+        let changes = matches!(method, "patch" | "delete") || path.ends_with("/rotate");
+        assert_eq!(
+            (takes("If-Match"), answers("412")),
+            (changes, changes),
+            "{what}"
+        );
+        let reads_one = method == "get" && path.ends_with('}');
+        assert_eq!(
+            (takes("If-None-Match"), answers("304")),
+            (reads_one, reads_one),
+            "{what}"
+        );
+        if path.starts_with("/api/v1/") {
+            assert!(answers("401") && answers("503"), "{what}");
+        }
+        // Whatever it refers to is there.
+        for (_, response) in operation["responses"].as_object().unwrap() {
+            assert!(
+                resolve(&document, response)["description"].is_string(),
+                "{what}"
+            );
+        }
+    }
 }

@@ -101,3 +101,43 @@ async fn of_many_rotations_at_once_one_succeeds_and_nothing_of_the_others_stays(
     );
     deployment.stop().await;
 }
+
+#[tokio::test]
+async fn a_rotation_that_is_repeated_with_its_key_shows_the_same_secret_again() {
+    let deployment = Deployment::start().await;
+    let tenant = deployment.tenant("pro").await;
+    let admin = deployment.token(&tenant.administrator).await;
+    let path = format!("/agents/{}/credentials", tenant.agent.id);
+    let listed = deployment.must(&admin, "GET", &path, None).await;
+    let rotate = format!(
+        "{path}/{}/rotate",
+        text(&listed["data"][0], "credential_id")
+    );
+    let key = [("idempotency-key", "the answer was lost")];
+    let (status, first, made) = deployment
+        .call_with(&admin, "POST", &rotate, &key, None)
+        .await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert!(!first.contains_key("idempotency-replayed"));
+    let (status, again, shown) = deployment
+        .call_with(&admin, "POST", &rotate, &key, None)
+        .await;
+    assert_eq!((status, &shown), (StatusCode::CREATED, &made));
+    assert_eq!(again["idempotency-replayed"], "true");
+    assert_eq!(
+        (&again["location"], &again["cache-control"]),
+        (&first["location"], &first["cache-control"])
+    );
+    deployment.token(&Client::from_json(&shown)).await;
+    // Without the key, or with another, it has been rotated already.
+    for key in [&[][..], &[("idempotency-key", "another")]] {
+        let (status, ..) = deployment
+            .call_with(&admin, "POST", &rotate, key, None)
+            .await;
+        assert_eq!(status, StatusCode::CONFLICT);
+    }
+    assert_eq!(deployment.events("credential.rotated").await, 1);
+    let listed = deployment.must(&admin, "GET", &path, None).await;
+    assert_eq!(listed["data"].as_array().unwrap().len(), 2);
+    deployment.stop().await;
+}

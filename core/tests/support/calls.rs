@@ -1,5 +1,6 @@
 //! What a deployment is asked, as its clients ask.
 
+use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -38,25 +39,39 @@ impl Deployment {
         path: &str,
         body: Option<Value>,
     ) -> (StatusCode, Value) {
+        let (status, _, body) = self.call_with(token, method, path, &[], body).await;
+        (status, body)
+    }
+
+    /// The same with headers, the answer's too.
+    pub async fn call_with(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> (StatusCode, HeaderMap, Value) {
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let mut request = self
             .http
             .request(method, format!("{}/api/v1{path}", self.url))
             .bearer_auth(token);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if let Some(body) = body {
             request = request.json(&body);
         }
         let answer = request.send().await.unwrap();
-        let status = answer.status();
+        let (status, headers) = (answer.status(), answer.headers().clone());
         let body = answer.text().await.unwrap();
-        (
-            status,
-            if body.is_empty() {
-                Value::Null
-            } else {
-                serde_json::from_str(&body).unwrap()
-            },
-        )
+        let body = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&body).unwrap()
+        };
+        (status, headers, body)
     }
 
     /// The same, which must succeed.

@@ -5,6 +5,8 @@ pub mod accounts;
 mod calls;
 pub mod forge;
 pub mod load;
+pub mod own_redis;
+mod replica;
 pub mod secrets;
 pub mod stores;
 

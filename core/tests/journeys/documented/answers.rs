@@ -1,0 +1,258 @@
+//! Real answers beside their description: the lists' parameters, the headers and
+//! the members.
+
+use std::collections::BTreeSet;
+
+use reqwest::StatusCode;
+use reqwest::header::HeaderMap;
+use serde_json::{Value, json};
+
+use super::{document, operations, parameters, resolve};
+use crate::support::{Deployment, text};
+
+/// Parameters that some list takes, each with a value that it would take.
+const FILTERS: [(&str, &str); 9] = [
+    ("limit", "5"),
+    ("cursor", "AYv-tgAAcAAAAAAAAAAAAA"),
+    ("status", "active"),
+    ("tier", "pro"),
+    ("q", "a"),
+    ("owner", "a"),
+    ("agent_type", "a"),
+    ("deployment_env", "a"),
+    ("expires_before", "2030-01-01T00:00:00Z"),
+];
+/// Headers that say something about the one thing or the one client.
+const TOLD: [&str; 8] = [
+    "etag",
+    "location",
+    "idempotency-replayed",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "retry-after",
+    "www-authenticate",
+];
+
+#[tokio::test]
+async fn every_filter_that_a_list_takes_is_documented_and_no_other() {
+    let deployment = Deployment::start().await;
+    let tenant = deployment.tenant("enterprise").await;
+    let admin = deployment.token(&tenant.administrator).await;
+    let document = document();
+    let mut lists = 0;
+    for (path, _, operation) in operations(&document) {
+        let documented = parameters(&document, operation, "query");
+        if !documented.contains("cursor") {
+            continue;
+        }
+        let path = path.trim_start_matches("/api/v1");
+        let path = path.replace("{agent_id}", &tenant.agent.id);
+        let mut taken = BTreeSet::new();
+        for (name, value) in FILTERS {
+            let asked = format!("{path}?{name}={value}");
+            match deployment.call(&admin, "GET", &asked, None).await.0 {
+                StatusCode::OK => taken.insert(name.to_owned()),
+                StatusCode::BAD_REQUEST => false,
+                other => panic!("{asked}: {other}"),
+            };
+        }
+        assert_eq!(taken, documented, "{path}");
+        lists += 1;
+    }
+    assert_eq!(lists, 5);
+    deployment.stop().await;
+}
+
+/// Holds an answer to what is said of `method` on the template `path`.
+fn check(document: &Value, (path, method): (&str, &str), answer: &(StatusCode, HeaderMap, Value)) {
+    let (status, headers, body) = answer;
+    let what = format!("{method} {path}: {status} {body}");
+    let operation = &document["paths"][format!("/api/v1{path}")][method];
+    let response = &operation["responses"][status.as_str()];
+    let response = resolve(document, response);
+    assert!(response.is_object(), "{what}");
+    let documented = response["headers"].as_object().into_iter().flatten();
+    let documented: BTreeSet<String> = documented.map(|(name, _)| name.to_lowercase()).collect();
+    let told = TOLD.iter().filter(|name| headers.contains_key(**name));
+    for name in told {
+        assert!(documented.contains(*name), "{what} has {name}");
+    }
+    let schema = &response["content"]["application/json"]["schema"];
+    assert_eq!(schema.is_object(), !body.is_null(), "{what}");
+    check_members(document, schema, body, &what);
+}
+
+/// Every member of `body` is documented, and every required one is there.
+fn check_members(document: &Value, schema: &Value, body: &Value, what: &str) {
+    let (mut known, mut required) = (serde_json::Map::new(), BTreeSet::new());
+    gather(document, schema, &mut known, &mut required);
+    let Some(members) = body.as_object() else {
+        return;
+    };
+    for (name, value) in members {
+        let schema = known
+            .get(name)
+            .unwrap_or_else(|| panic!("{what} has {name}"));
+        let items = value.as_array().into_iter().flatten();
+        for item in items {
+            check_members(document, &resolve(document, schema)["items"], item, what);
+        }
+        if value.is_object()
+            && schema
+                .pointer("/properties")
+                .or(schema.get("$ref"))
+                .is_some()
+        {
+            check_members(document, schema, value, what);
+        }
+    }
+    for name in required {
+        assert!(members.contains_key(&name), "{what} has no {name}");
+    }
+}
+
+fn gather(
+    document: &Value,
+    schema: &Value,
+    known: &mut serde_json::Map<String, Value>,
+    required: &mut BTreeSet<String>,
+) {
+    let schema = resolve(document, schema);
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        gather(document, part, known, required);
+    }
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    known.extend(properties.map(|(name, schema)| (name.clone(), schema.clone())));
+    let names = schema["required"].as_array().into_iter().flatten();
+    required.extend(names.map(|name| name.as_str().unwrap().to_owned()));
+}
+
+#[tokio::test]
+async fn every_header_and_member_of_an_answer_is_documented() {
+    let mut deployment = Deployment::start().await;
+    let tenant = deployment.tenant("enterprise").await;
+    let operator = deployment.token(&deployment.operator).await;
+    let admin = deployment.token(&tenant.administrator).await;
+    // So that each credential shows its last use.
+    deployment.token(&tenant.agent).await;
+    deployment.stop_core().await;
+    deployment.start_core().await;
+    let document = document();
+    let agents_credentials = format!("/agents/{}/credentials", tenant.agent.id);
+    let listed = deployment
+        .must(&admin, "GET", &agents_credentials, None)
+        .await;
+    assert!(listed["data"][0]["last_used_at"].is_string(), "{listed}");
+    let credential = format!(
+        "{agents_credentials}/{}",
+        text(&listed["data"][0], "credential_id")
+    );
+    let listed = deployment.must(&admin, "GET", "/resources", None).await;
+    let resource = format!("/resources/{}", text(&listed["data"][0], "resource_id"));
+    let (tenants, agent) = (
+        format!("/tenants/{}", tenant.org_id),
+        format!("/agents/{}", tenant.agent.id),
+    );
+    let ofs = "/agents/{agent_id}/credentials";
+    let of = "/agents/{agent_id}/credentials/{credential_id}";
+    let rotate = "/agents/{agent_id}/credentials/{credential_id}/rotate";
+    let new = json!({ "name": "new" });
+    let protect = json!({ "identifier": format!("{}/2", tenant.resource), "scopes": [] });
+
+    for (token, method, path, template, body) in [
+        (&operator, "GET", "/tenants", "/tenants", Value::Null),
+        (&operator, "POST", "/tenants", "/tenants", new.clone()),
+        (
+            &operator,
+            "GET",
+            &*tenants,
+            "/tenants/{org_id}",
+            Value::Null,
+        ),
+        (
+            &operator,
+            "PATCH",
+            &*tenants,
+            "/tenants/{org_id}",
+            new.clone(),
+        ),
+        (&admin, "GET", "/resources", "/resources", Value::Null),
+        (&admin, "POST", "/resources", "/resources", protect),
+        (
+            &admin,
+            "GET",
+            &*resource,
+            "/resources/{resource_id}",
+            Value::Null,
+        ),
+        (
+            &admin,
+            "PATCH",
+            &*resource,
+            "/resources/{resource_id}",
+            new.clone(),
+        ),
+        (&admin, "GET", "/agents", "/agents", Value::Null),
+        (&admin, "POST", "/agents", "/agents", new),
+        (&admin, "GET", &*agent, "/agents/{agent_id}", Value::Null),
+        (
+            &admin,
+            "PATCH",
+            &*agent,
+            "/agents/{agent_id}",
+            json!({ "owner": "new" }),
+        ),
+        (&admin, "GET", "/credentials", "/credentials", Value::Null),
+        (&admin, "GET", &*agents_credentials, ofs, Value::Null),
+        (&admin, "POST", &*agents_credentials, ofs, json!({})),
+        (&admin, "GET", &*credential, of, Value::Null),
+        (
+            &admin,
+            "POST",
+            &*format!("{credential}/rotate"),
+            rotate,
+            json!({}),
+        ),
+        (&admin, "GET", &*credential, of, Value::Null),
+        (&admin, "DELETE", &*credential, of, Value::Null),
+        (&admin, "GET", &*credential, of, Value::Null),
+        (&admin, "DELETE", &*agent, "/agents/{agent_id}", Value::Null),
+        (
+            &admin,
+            "DELETE",
+            &*resource,
+            "/resources/{resource_id}",
+            Value::Null,
+        ),
+    ] {
+        let body = Some(body).filter(|body| !body.is_null());
+        let call = async |headers: &[(&str, &str)]| {
+            deployment
+                .call_with(token, method, path, headers, body.clone())
+                .await
+        };
+        let lower = method.to_lowercase();
+        let at = (template, lower.as_str());
+        let stale = [("if-match", "\"stale\""), ("if-none-match", "*")];
+        let single = template.ends_with('}') || template.ends_with("rotate");
+        if single {
+            check(&document, at, &call(&stale).await);
+        }
+        let answer = call(&[("idempotency-key", template)]).await;
+        assert!(
+            answer.0.is_success() || answer.0 == StatusCode::CONFLICT,
+            "{at:?} {answer:?}"
+        );
+        check(&document, at, &answer);
+        if answer.0 == StatusCode::CREATED {
+            check(&document, at, &call(&[("idempotency-key", template)]).await);
+        }
+        check(
+            &document,
+            at,
+            &deployment.call_with("none", method, path, &[], body).await,
+        );
+    }
+    deployment.stop().await;
+}
