@@ -2,8 +2,7 @@
 //! a change of it is heard of. What is kept can only be too old by a change that
 //! another replica made within the last poll (see [`crate::follow`]).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quick_cache::sync::Cache;
 
@@ -61,15 +60,15 @@ pub struct Client {
 pub struct Clients {
     kept: Cache<AgentId, Arc<Client>>,
     /// Counts what was forgotten, so that an entry that was read before a change
-    /// is not put in after it.
-    forgotten: AtomicU64,
+    /// is not put in after it. Locked while entries are put in or forgotten.
+    forgotten: Mutex<u64>,
 }
 
 impl Default for Clients {
     fn default() -> Self {
         Self {
             kept: Cache::new(MOST_KEPT),
-            forgotten: AtomicU64::new(0),
+            forgotten: Mutex::new(0),
         }
     }
 }
@@ -95,20 +94,22 @@ impl Clients {
         if let Some(client) = self.kept.get(&agent_id) {
             return Ok(Some(client));
         }
-        let before = self.forgotten.load(Ordering::SeqCst);
+        let before = *self.forgotten();
         let Some(client) = read(database, agent_id, now).await?.map(Arc::new) else {
             return Ok(None);
         };
-        self.kept.insert(agent_id, Arc::clone(&client));
-        if self.forgotten.load(Ordering::SeqCst) != before {
-            self.kept.remove(&agent_id);
+        let forgotten = self.forgotten();
+        if *forgotten == before {
+            self.kept.insert(agent_id, Arc::clone(&client));
         }
+        drop(forgotten);
         Ok(Some(client))
     }
 
     /// Forgets an agent, or all of a tenant's.
     pub fn forget(&self, org_id: OrgId, agent_id: Option<AgentId>) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        let mut forgotten = self.forgotten();
+        *forgotten += 1;
         match agent_id {
             Some(agent_id) => {
                 self.kept.remove(&agent_id);
@@ -119,8 +120,15 @@ impl Clients {
 
     /// Forgets everything.
     pub fn forget_all(&self) {
-        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        let mut forgotten = self.forgotten();
+        *forgotten += 1;
         self.kept.clear();
+    }
+
+    fn forgotten(&self) -> MutexGuard<'_, u64> {
+        self.forgotten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

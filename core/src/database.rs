@@ -13,6 +13,9 @@ use crate::config::DatabaseUrl;
 
 /// How long a request waits for a connection.
 const PATIENCE: Duration = Duration::from_millis(1_200);
+/// A statement gives up, and its connection is free, where others hold on to a
+/// lock for longer than anybody waits for the answer.
+const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '1500ms'";
 
 /// The connections; clones share them.
 #[derive(Debug, Clone)]
@@ -28,8 +31,9 @@ impl Database {
     /// Nobody answers there.
     pub async fn connect(url: &DatabaseUrl, size: u32) -> Result<Self, sqlx::Error> {
         let pool = PgPoolOptions::new()
+            // And none at least: sqlx would look for a lost one with pauses of up to
+            // a minute, and keep a place for it meanwhile.
             .max_connections(size)
-            .min_connections(1)
             .acquire_timeout(PATIENCE)
             // A connection that died while idle is noticed by its next user.
             .test_before_acquire(false)
@@ -56,7 +60,7 @@ impl Database {
     /// The same, or the database's.
     pub async fn begin(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
         let _waiting = Waiting::begin(&self.waiting);
-        self.pool.begin().await
+        self.pool.begin_with(BEGIN).await
     }
 
     /// The pool itself, for the migrator.

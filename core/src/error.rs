@@ -331,7 +331,8 @@ fn is_unmigrated(error: &sqlx::Error) -> bool {
 }
 
 /// Whether the database, rather than the statement, is what failed: the
-/// connection is gone, or the server says that it cannot (classes 08, 53, 57, 58).
+/// connection is gone, or the server says that it cannot (classes 08, 53, 57, 58),
+/// or not now: others hold a lock for too long.
 fn is_outage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -341,7 +342,7 @@ fn is_outage(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => error.code().is_some_and(|code| {
-            ["08", "53", "57", "58", "25006"]
+            ["08", "53", "57", "58", "25006", "55P03"]
                 .iter()
                 .any(|class| code.starts_with(class))
         }),

@@ -19,10 +19,12 @@ use crate::revocations;
 const EVERY: Duration = Duration::from_millis(250);
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How often uses are written and ends are counted, in polls: 15 seconds.
-const CHORES_EVERY: u32 = 60;
-/// How often what nobody needs any more is deleted, in polls: an hour.
-const TIDY_EVERY: u32 = 14_400;
+/// How often uses are written and ends are counted.
+const CHORES_EVERY: Duration = Duration::from_secs(15);
+/// How often what nobody needs any more is deleted, in rounds of chores: an hour.
+const TIDY_EVERY: u32 = 240;
+/// How long a deletion may take.
+const TIDY_PATIENCE: Duration = Duration::from_secs(60);
 /// What counts as close to its end.
 const SOON: time::Duration = time::Duration::days(7);
 /// How many revocations are looked at together.
@@ -30,10 +32,14 @@ const MOST_ENTRIES: i64 = 1_000;
 
 /// Follows until the process ends.
 pub async fn follow(app: Arc<App>) {
+    // Side by side: no chore delays the news of a change.
+    tokio::join!(hear(&app), keep_house(&app));
+}
+
+async fn hear(app: &App) {
     let mut cursor = None;
     let mut marked = Marked::default();
     let mut lost = false;
-    let mut polls = 0_u32;
     loop {
         let looked = tokio::time::timeout(PATIENCE, look(&app.database, cursor)).await;
         match looked {
@@ -43,12 +49,12 @@ pub async fn follow(app: Arc<App>) {
                     app.clients.forget_all();
                 }
                 for change in changes {
-                    forget(&app, change);
+                    forget(app, change);
                 }
                 lost = false;
                 cursor = Some(head);
                 // What fails here fails for every request, which says so.
-                let _ = tokio::time::timeout(PATIENCE, mark(&app, &mut marked, head)).await;
+                let _ = tokio::time::timeout(PATIENCE, mark(app, &mut marked, head)).await;
             }
             failed => {
                 if !lost {
@@ -61,15 +67,27 @@ pub async fn follow(app: Arc<App>) {
                 lost = true;
             }
         }
-        if !lost && polls.is_multiple_of(CHORES_EVERY) {
-            log(chores(&app).await);
-        }
-        polls = polls.wrapping_add(1);
-        if polls.is_multiple_of(TIDY_EVERY) {
-            log(tidy(&app.database, Now::read()).await);
-        }
         tokio::time::sleep(EVERY).await;
     }
+}
+
+async fn keep_house(app: &App) {
+    for round in 1_u32.. {
+        log(in_time(PATIENCE, chores(app)).await);
+        if round.is_multiple_of(TIDY_EVERY) {
+            log(in_time(TIDY_PATIENCE, tidy(&app.database, Now::read())).await);
+        }
+        tokio::time::sleep(CHORES_EVERY).await;
+    }
+}
+
+async fn in_time(
+    patience: Duration,
+    work: impl Future<Output = Result<(), sqlx::Error>>,
+) -> Result<(), sqlx::Error> {
+    tokio::time::timeout(patience, work)
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
 fn log(outcome: Result<(), sqlx::Error>) {
@@ -157,10 +175,7 @@ pub(crate) async fn write_uses(app: &App) {
         let mut connection = app.database.connection().await?;
         app.uses.write(&mut connection).await
     };
-    match tokio::time::timeout(PATIENCE, written).await {
-        Ok(outcome) => log(outcome),
-        Err(_) => log(Err(sqlx::Error::PoolTimedOut)),
-    }
+    log(in_time(PATIENCE, written).await);
 }
 
 /// Writes the uses that were noted, and counts what ends soon.

@@ -24,6 +24,8 @@ use crate::{follow, hot, listen, migrate, routes};
 
 /// How long the start waits for PostgreSQL and for Redis.
 const START_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a stop waits for PostgreSQL, after its last request.
+const LAST_PATIENCE: Duration = Duration::from_millis(2_500);
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -170,9 +172,15 @@ impl Service {
         if let Some(metrics) = metrics {
             metrics.abort();
         }
-        self.app.audit.close().await;
-        follow::write_uses(&self.app).await;
-        self.app.database.close().await;
+        let written = async {
+            self.app.audit.close().await;
+            follow::write_uses(&self.app).await;
+            self.app.database.close().await;
+        };
+        // Whoever was answered has its event on disk already.
+        if tokio::time::timeout(LAST_PATIENCE, written).await.is_err() {
+            tracing::error!("Unexpected pg pool error no answer in time");
+        }
     }
 }
 

@@ -12,12 +12,15 @@ mod support;
 
 mod journeys {
     mod bodies;
+    mod clocks;
+    mod crash;
     mod dev;
     mod documented;
     mod edge;
     mod edge_paths;
     mod ending;
     mod filters;
+    mod full_disk;
     mod idempotency;
     mod isolation;
     mod limits;
@@ -26,8 +29,11 @@ mod journeys {
     mod management;
     mod monitoring;
     mod metrics;
+    mod outages;
     mod policies;
+    mod pool;
     mod privilege;
+    mod races;
     mod record;
     mod refusals;
     mod replicas;
@@ -37,6 +43,7 @@ mod journeys {
     mod stack_runs;
     mod start_up;
     mod stock_clients;
+    mod stop;
     mod token;
     mod versions;
 }

@@ -3,7 +3,7 @@
 //! the follower, off the path of any request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sqlx::PgConnection;
 
@@ -38,31 +38,29 @@ impl Uses {
         if swapped.is_err() {
             return;
         }
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.noted();
         if noted.len() < MOST_NOTED {
             noted.push((credential_id, now_s));
         }
     }
 
-    /// Writes what was noted.
+    /// Writes what was noted. It has one caller at a time.
     ///
     /// # Errors
-    /// The database's; then it is still noted.
+    /// The database's; then, or where this is dropped, it is still noted.
     pub(crate) async fn write(&self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let noted: Vec<_> = {
-            let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            noted.drain(..).collect()
-        };
+        let noted = self.noted().clone();
         if noted.is_empty() {
             return Ok(());
         }
-        let written = write(connection, &noted).await;
-        if written.is_err() {
-            let mut again = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            again.extend(noted);
-            again.truncate(MOST_NOTED);
-        }
-        written
+        write(connection, &noted).await?;
+        // What was noted meanwhile stands behind it.
+        self.noted().drain(..noted.len());
+        Ok(())
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Vec<(CredentialId, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

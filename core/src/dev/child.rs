@@ -1,7 +1,7 @@
 //! Processes that must not outlive this one.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -56,9 +56,17 @@ impl Child {
         })
     }
 
-    /// Done when it has ended.
-    pub async fn ended(&mut self) {
-        let _ = self.process.wait().await;
+    /// Its process id, until it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Done when it has ended: how it did.
+    ///
+    /// # Errors
+    /// The system does not know.
+    pub async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        self.process.wait().await
     }
 
     /// Whether it has ended.

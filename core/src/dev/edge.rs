@@ -121,7 +121,7 @@ impl Edge {
 
     /// Done when it has ended.
     pub async fn ended(&mut self) {
-        self.child.ended().await;
+        let _ = self.child.ended().await;
     }
 
     /// Stops it.

@@ -159,7 +159,7 @@ impl Postgres {
 
     /// Done when the server has ended.
     pub async fn ended(&mut self) {
-        self.child.ended().await;
+        let _ = self.child.ended().await;
     }
 
     /// Stops it: whoever is connected is cut off, nothing committed is lost.

@@ -1,13 +1,18 @@
-//! Tells the metrics how long the store took.
+//! Tells the metrics how long the store took, and waits for no call without end.
 
+use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 use super::{Counted, HotError, HotStore, Tick};
 use crate::clock::Now;
 use crate::metrics::Metrics;
+
+/// How long a call may take. Connecting anew is part of it, and is tried more than
+/// once; what stops somebody goes on without the counters, and needs time too.
+const PATIENCE: Duration = Duration::from_millis(800);
 
 /// A store whose round trips are timed.
 #[derive(Debug)]
@@ -22,11 +27,18 @@ impl Timed {
         Self { store, metrics }
     }
 
-    async fn time<T>(&self, command: &str, round_trip: impl Future<Output = T>) -> T {
+    async fn time<T>(
+        &self,
+        command: &str,
+        round_trip: impl Future<Output = Result<T, HotError>>,
+    ) -> Result<T, HotError> {
         let begun = Instant::now();
-        let outcome = round_trip.await;
+        let outcome = tokio::time::timeout(PATIENCE, round_trip).await;
         self.metrics.commanded(command, begun.elapsed());
-        outcome
+        outcome.unwrap_or_else(|_| {
+            let late = io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
+            Err(late.into())
+        })
     }
 }
 

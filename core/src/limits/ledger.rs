@@ -133,32 +133,26 @@ impl Ledger {
             .filter(|counter| counter.tick.starts_ms <= epoch)
             .filter(|counter| self.raised.get(&counter.tick.key) != Some(epoch))
             .collect();
-        let mut still_lost = Vec::new();
-        for counter in lost {
-            if app.hot.exists(&was_raised(counter, epoch), now).await? {
-                self.raised.insert(counter.tick.key.clone(), epoch);
-            } else {
-                still_lost.push(counter);
-            }
-        }
-        if still_lost.is_empty() {
+        if lost.is_empty() {
             return Ok(());
         }
-        let marks = read(&mut *app.database.connection().await?, &still_lost).await?;
-        for counter in still_lost {
-            let mark = marks
-                .iter()
-                .find(|mark| mark.name == counter.name && mark.starts_ms == counter.tick.starts_ms);
-            if let Some(mark) = mark {
-                app.hot.raise(&counter.tick, mark.mark, now).await?;
-                let mark = mark.mark;
-                self.marks
-                    .insert(counter.tick.key.clone(), Known { epoch, mark });
+        let marks = read(&mut *app.database.connection().await?, &lost).await?;
+        for counter in lost {
+            let raised = was_raised(counter, epoch);
+            // Asked after the marks were read: whoever raises a counter says so before
+            // it counts on, so one that was not raised had no mark of this store yet.
+            if !app.hot.exists(&raised, now).await? {
+                let mark = marks.iter().find(|mark| {
+                    mark.name == counter.name && mark.starts_ms == counter.tick.starts_ms
+                });
+                if let Some(mark) = mark {
+                    app.hot.raise(&counter.tick, mark.mark, now).await?;
+                    let mark = mark.mark;
+                    self.marks
+                        .insert(counter.tick.key.clone(), Known { epoch, mark });
+                }
+                app.hot.mark(&raised, counter.tick.expires_ms, now).await?;
             }
-            let expires_ms = counter.tick.expires_ms;
-            app.hot
-                .mark(&was_raised(counter, epoch), expires_ms, now)
-                .await?;
             self.raised.insert(counter.tick.key.clone(), epoch);
         }
         Ok(())

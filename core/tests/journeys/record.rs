@@ -4,7 +4,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::{Deployment, text};
+use crate::support::{Deployment, secrets, text};
 
 #[tokio::test]
 async fn every_change_and_every_issuance_leaves_an_event() {
@@ -191,4 +191,19 @@ async fn an_issuance_that_cannot_be_recorded_is_not_answered() {
         .unwrap();
     deployment.token(&tenant.agent).await;
     deployment.stop().await;
+}
+
+#[test]
+fn a_secret_that_stands_in_a_log_is_found_there() {
+    let folder = std::env::temp_dir().join(format!("logs-{:016x}", rand::random::<u64>()));
+    std::fs::create_dir(&folder).unwrap();
+    let secret = format!("planted{:032x}", rand::random::<u128>());
+    secrets::keep(&secret);
+    let found = |line: &str| {
+        std::fs::write(folder.join("some.log"), format!("before\n{line}\nafter\n")).unwrap();
+        secrets::found_in(&folder).len()
+    };
+    assert_eq!(found(&format!("x={secret}y")), 1);
+    assert_eq!(found(&secret[1..]), 0);
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -4,7 +4,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Client, Deployment, Tenant, text};
+use super::{Client, Deployment, Tenant, secrets, text};
 
 impl Deployment {
     /// A token request with HTTP Basic.
@@ -26,7 +26,9 @@ impl Deployment {
         let status = answer.status();
         let body: Value = answer.json().await.unwrap();
         assert_eq!(status, StatusCode::OK, "{body}");
-        text(&body, "access_token")
+        let token = text(&body, "access_token");
+        secrets::keep_token(&token);
+        token
     }
 
     /// A call of the API with a token.
@@ -77,6 +79,16 @@ impl Deployment {
         let (status, answer) = self.call(token, method, path, body).await;
         assert!(status.is_success(), "{method} {path}: {status} {answer}");
         answer
+    }
+
+    /// Sets a tier's number, as an operator may; nothing is no limit.
+    pub async fn set_tier(&self, tier: &str, column: &'static str, number: Option<i32>) {
+        let number = number.map_or_else(|| "NULL".to_owned(), |number| number.to_string());
+        let statement = format!("UPDATE tiers SET {column} = {number} WHERE tier = '{tier}'");
+        sqlx::query(sqlx::AssertSqlSafe(statement))
+            .execute(&self.pool)
+            .await
+            .unwrap();
     }
 
     /// A tenant on `tier` with a resource and an agent.

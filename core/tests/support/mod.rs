@@ -1,22 +1,29 @@
 //! A whole deployment for one journey: a database of its own, the real binary,
 //! and, where it is asked for, the edge in a real workerd before an echo origin.
 
+pub mod accounts;
 mod calls;
 pub mod compose;
 pub mod forge;
-pub mod prometheus;
-pub mod stack;
+pub mod load;
 pub mod own_redis;
+pub mod prometheus;
 mod replica;
+pub mod secrets;
+pub mod stack;
+pub mod stores;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use agentidp_core::dev::{Child, Edge, EdgeFiles, EdgeSettings, start_echo};
 use agentidp_core::keys;
 use agentidp_verify::Algorithm;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::StatusCode;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -38,10 +45,12 @@ pub struct Client {
 impl Client {
     /// Out of an answer that shows a new credential.
     pub fn from_json(value: &Value) -> Self {
-        Self {
-            id: text(value, "client_id"),
-            secret: text(value, "client_secret"),
-        }
+        Self::new(text(value, "client_id"), text(value, "client_secret"))
+    }
+
+    fn new(id: String, secret: String) -> Self {
+        secrets::keep_credential(&id, &secret);
+        Self { id, secret }
     }
 }
 
@@ -90,6 +99,13 @@ pub fn text(value: &Value, name: &str) -> String {
         .to_owned()
 }
 
+/// What a token says.
+pub fn claims(token: &str) -> Value {
+    let payload = token.split('.').nth(1).unwrap();
+    let payload = URL_SAFE_NO_PAD.decode(payload).unwrap();
+    serde_json::from_slice(&payload).unwrap()
+}
+
 /// The repository's root.
 pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -100,15 +116,18 @@ pub fn root() -> PathBuf {
 
 /// An empty database on the tests' server, and its URL.
 pub async fn new_database() -> (String, String) {
-    let server = required("DATABASE_URL");
+    new_database_at(&required("DATABASE_URL")).await
+}
+
+async fn new_database_at(server: &str) -> (String, String) {
     let name = format!("agentidp_test_{:016x}", rand::random::<u64>());
-    let pool = PgPool::connect(&server).await.expect("the tests' Postgres");
+    let pool = PgPool::connect(server).await.expect("the tests' Postgres");
     sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}")))
         .execute(&pool)
         .await
         .unwrap();
     pool.close().await;
-    let mut url = url::Url::parse(&server).unwrap();
+    let mut url = url::Url::parse(server).unwrap();
     url.set_path(&name);
     (name, url.to_string())
 }
@@ -144,8 +163,12 @@ impl Deployment {
         Self::start_with(Algorithm::EdDSA, &[]).await
     }
 
+    /// With a database of its own on the server that `DATABASE_URL` names, in
+    /// `settings` or for all tests.
     pub async fn start_with(algorithm: Algorithm, settings: &[(&str, &str)]) -> Self {
-        let (database, database_url) = new_database().await;
+        let given = settings.iter().find(|(name, _)| *name == "DATABASE_URL");
+        let server = given.map_or_else(|| required("DATABASE_URL"), |(_, url)| (*url).to_owned());
+        let (database, database_url) = new_database_at(&server).await;
         let pair = keys::generate(algorithm).unwrap();
         let port = free_port();
         let mut vars: HashMap<String, String> = [
@@ -160,6 +183,7 @@ impl Deployment {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into();
+        let settings = settings.iter().filter(|(name, _)| *name != "DATABASE_URL");
         for (name, value) in settings {
             vars.insert((*name).to_owned(), (*value).to_owned());
         }
@@ -168,6 +192,12 @@ impl Deployment {
         let (bootstrapped, printed, why) = run(&["bootstrap"], &vars).await;
         assert!(bootstrapped, "{why}");
         let printed = read_env(&printed);
+        secrets::keep_pem(&vars["JWT_PRIVATE_KEY"]);
+        // One that somebody chose may be any word.
+        let password = url::Url::parse(&server).unwrap();
+        if let Some(password) = password.password().filter(|word| word.len() > 30) {
+            secrets::keep(password);
+        }
 
         let folder = std::env::temp_dir().join(&database);
         std::fs::create_dir_all(&folder).unwrap();
@@ -177,10 +207,10 @@ impl Deployment {
                 .redirect(reqwest::redirect::Policy::none())
                 .build()
                 .unwrap(),
-            operator: Client {
-                id: printed["AGENTIDP_OPERATOR_CLIENT_ID"].clone(),
-                secret: printed["AGENTIDP_OPERATOR_CLIENT_SECRET"].clone(),
-            },
+            operator: Client::new(
+                printed["AGENTIDP_OPERATOR_CLIENT_ID"].clone(),
+                printed["AGENTIDP_OPERATOR_CLIENT_SECRET"].clone(),
+            ),
             pool: PgPool::connect(&database_url).await.unwrap(),
             private_key: pair.private,
             public_key: pair.public,
@@ -217,6 +247,14 @@ impl Deployment {
         self.core.take().unwrap().stop().await;
     }
 
+    /// Ends the core by a signal; answers with how it ended.
+    pub async fn end_core(&mut self, signal: Signal) -> ExitStatus {
+        let mut core = self.core.take().unwrap();
+        stores::send(core.id().unwrap(), signal);
+        let ended = tokio::time::timeout(Duration::from_secs(20), core.ended()).await;
+        ended.expect("the core does not end").unwrap()
+    }
+
     pub fn log(&self) -> PathBuf {
         self.folder.join("core.log")
     }
@@ -231,12 +269,23 @@ impl Deployment {
 
     /// Registers an edge and starts it before an echo origin; answers with its URL.
     pub async fn start_edge(&mut self, resources: &[&Tenant], required_scopes: &str) -> String {
+        let settings = self.edge_settings(resources, required_scopes).await;
+        self.start_edge_with(&settings).await
+    }
+
+    /// What an edge is told that is registered and stands before an echo origin.
+    pub async fn edge_settings(
+        &self,
+        resources: &[&Tenant],
+        required_scopes: &str,
+    ) -> EdgeSettings {
         let place = format!("place-{:08x}", rand::random::<u32>());
         let (registered, printed, why) = run(&["edge", "register", &place], &self.vars).await;
         assert!(registered, "{why}");
         let printed = read_env(&printed);
+        secrets::keep_credential(&printed["EDGE_ID"], &printed["EDGE_SECRET"]);
         let origin = start_echo().await.unwrap();
-        let settings = EdgeSettings {
+        EdgeSettings {
             core_url: self.url.clone(),
             issuer: self.issuer().to_owned(),
             edge_id: printed["EDGE_ID"].clone(),
@@ -249,17 +298,17 @@ impl Deployment {
             origin_url: format!("http://{origin}"),
             required_scopes: required_scopes.to_owned(),
             port: free_port(),
-        };
-        self.start_edge_with(&settings).await
+        }
     }
 
     pub async fn start_edge_with(&mut self, settings: &EdgeSettings) -> String {
-        let root = root();
-        let files = EdgeFiles::find(
-            &root.join("target/edge-bundle"),
-            &root.join("edge/node_modules"),
-        )
-        .unwrap();
+        self.start_edge_from(&root().join("edge/node_modules"), settings)
+            .await
+    }
+
+    /// With the workerd that is among `packages`.
+    pub async fn start_edge_from(&mut self, packages: &Path, settings: &EdgeSettings) -> String {
+        let files = EdgeFiles::find(&root().join("target/edge-bundle"), packages).unwrap();
         let objects = self.folder.join("objects");
         std::fs::create_dir_all(&objects).unwrap();
         self.edge = Some(Edge::start(&files, settings, &objects).await.unwrap());
@@ -275,7 +324,7 @@ impl Deployment {
             .unwrap()
     }
 
-    /// Stops everything and removes what was made.
+    /// Stops everything, finds no secret in any log, and removes what was made.
     pub async fn stop(mut self) {
         if let Some(edge) = self.edge.take() {
             edge.stop().await;
@@ -283,8 +332,12 @@ impl Deployment {
         if let Some(core) = self.core.take() {
             core.stop().await;
         }
+        let found = secrets::found_in(&self.folder);
+        assert!(found.is_empty(), "secrets in the log: {found:?}");
         self.pool.close().await;
-        let server = PgPool::connect(&required("DATABASE_URL")).await.unwrap();
+        let mut server = url::Url::parse(&self.vars["DATABASE_URL"]).unwrap();
+        server.set_path("postgres");
+        let server = PgPool::connect(server.as_str()).await.unwrap();
         let drop = format!("DROP DATABASE {} WITH (FORCE)", self.database);
         sqlx::query(sqlx::AssertSqlSafe(drop))
             .execute(&server)
