@@ -11,11 +11,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::NoOpMiddleware;
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use ipnet::IpNet;
-use quick_cache::sync::Cache;
 use tower_governor::governor::{GovernorConfig, GovernorConfigBuilder};
 use tower_governor::key_extractor::KeyExtractor;
 use tower_governor::{GovernorError, GovernorLayer};
@@ -27,9 +24,7 @@ use crate::app::App;
 use crate::clock::Now;
 use crate::config::AddressLimits;
 use crate::error::Failure;
-
-/// How many addresses are remembered as waiting.
-const MOST_WAITING: usize = 100_000;
+use crate::failures::Failures;
 
 /// The address that a request is from, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +34,7 @@ pub struct ClientAddress(pub IpAddr);
 pub struct Addresses {
     limits: AddressLimits,
     requests: Arc<GovernorConfig<ByAddress, NoOpMiddleware>>,
-    failures: DefaultKeyedRateLimiter<IpAddr>,
-    /// Until when an address waits because its credentials failed.
-    waiting: Cache<IpAddr, Instant>,
+    failures: Failures,
 }
 
 impl std::fmt::Debug for Addresses {
@@ -63,8 +56,7 @@ impl Addresses {
         Self {
             limits,
             requests: Arc::new(requests),
-            failures: RateLimiter::keyed(Quota::per_minute(limits.failures_per_minute)),
-            waiting: Cache::new(MOST_WAITING),
+            failures: Failures::new(limits.failures_per_minute),
         }
     }
 
@@ -85,22 +77,6 @@ impl Addresses {
     /// Forgets the addresses that have nothing spent.
     pub(crate) fn tidy(&self) {
         self.requests.limiter().retain_recent();
-        self.failures.retain_recent();
-    }
-
-    /// How long an address still waits because its credentials failed.
-    fn waits(&self, address: IpAddr) -> Option<Duration> {
-        let until = self.waiting.get(&address)?;
-        let left = until.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
-    }
-
-    /// Credentials failed.
-    fn failed(&self, address: IpAddr) {
-        if let Err(wait) = self.failures.check_key(&address) {
-            let left = wait.wait_time_from(DefaultClock::default().now());
-            self.waiting.insert(address, Instant::now() + left);
-        }
     }
 }
 
@@ -120,7 +96,7 @@ pub(crate) async fn by_address(
     let path = request.uri().path().to_owned();
     let address = of(&request);
     let limits = app.addresses.limits;
-    if let Some(left) = app.addresses.waits(address) {
+    if let Some(left) = app.addresses.failures.wait(address, Instant::now()) {
         let limit = limits.failures_per_minute.get();
         return refusal(limit, left.as_secs() + 1).into_response_at(&path);
     }
@@ -129,7 +105,7 @@ pub(crate) async fn by_address(
         return refusal(limits.burst.get(), wait_s + 1).into_response_at(&path);
     }
     if response.status() == StatusCode::UNAUTHORIZED {
-        app.addresses.failed(address);
+        app.addresses.failures.note(address, Instant::now());
     }
     response
 }
@@ -162,9 +138,12 @@ impl KeyExtractor for ByAddress {
 /// The address, or its network, that a request counts for.
 fn of<T>(request: &axum::http::Request<T>) -> IpAddr {
     let address = request.extensions().get::<ClientAddress>();
-    match address.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |known| {
-        known.0.to_canonical()
-    }) {
+    counted_as(address.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |known| known.0))
+}
+
+/// An address of IPv4, or the /64 of one of IPv6.
+pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64)),
     }
@@ -178,9 +157,8 @@ pub(crate) fn client_address(
     headers: &HeaderMap,
     trusted: &[IpNet],
 ) -> ClientAddress {
-    let trusts = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut nearest = peer.to_canonical();
-    if !trusts(nearest) {
+    if !trusts(trusted, nearest) {
         return ClientAddress(nearest);
     }
     let values = headers.get_all("x-forwarded-for").iter().rev();
@@ -190,11 +168,17 @@ pub(crate) fn client_address(
             break;
         };
         nearest = address;
-        if !trusts(address) {
+        if !trusts(trusted, address) {
             break;
         }
     }
     ClientAddress(nearest)
+}
+
+/// Whether `address` is a trusted proxy's.
+pub(crate) fn trusts(trusted: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|network| network.contains(&address))
 }
 
 /// An address as proxies write it: bare, or with a port.

@@ -10,6 +10,7 @@ mod body;
 mod caller;
 mod error;
 mod etag;
+mod failures;
 mod form;
 pub mod health;
 mod listen;
