@@ -8,6 +8,7 @@ pub mod addresses;
 pub mod app;
 mod body;
 mod caller;
+mod connections;
 mod error;
 mod etag;
 mod failures;

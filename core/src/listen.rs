@@ -18,9 +18,8 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::addresses::client_address;
+use crate::connections::{Places, most_connections};
 
-/// How many connections are open at a time; the next one waits.
-const MOST_CONNECTIONS: usize = 12_000;
 /// How long a head may take to arrive. It is also how long an idle connection
 /// is kept.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -42,7 +41,8 @@ pub async fn listen(
 ) {
     let trusted: Arc<[IpNet]> = trusted_proxies.into();
     let connections = GracefulShutdown::new();
-    let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let free = Arc::new(Semaphore::new(most_connections()));
+    let places = Places::default();
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -51,6 +51,9 @@ pub async fn listen(
             accepted = accept(&listener, &free) => accepted,
         };
         let Some((stream, peer, permit)) = accepted else {
+            continue;
+        };
+        let Some(place) = places.take(peer.ip(), &trusted) else {
             continue;
         };
         let service = router.clone();
@@ -70,7 +73,7 @@ pub async fn listen(
         tokio::spawn(async move {
             // A client that breaks off is no event.
             let _ = connection.await;
-            drop(permit);
+            drop((permit, place));
         });
     }
     drop(listener);
