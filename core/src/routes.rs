@@ -10,6 +10,7 @@ use axum::http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, LOCATION,
     RETRY_AFTER,
 };
+use axum::http::uri::Authority;
 use axum::http::{HeaderName, HeaderValue, Method, Uri, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -72,13 +73,24 @@ pub fn metrics_router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// RFC 9112 §3.2: a request of HTTP/1.1 has one Host.
+/// RFC 9112 §3.2: a request of HTTP/1.1 has one Host, and it is one.
 async fn one_host(request: Request, next: Next) -> Response {
-    let hosts = request.headers().get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let one = match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() != Version::HTTP_11,
+        (Some(host), None) => is_host(host),
+        (Some(_), Some(_)) => false,
+    };
+    if !one {
         return Failure::Unreadable("A request has one Host.".into()).into_response();
     }
     next.run(request).await
+}
+
+/// A name or an address, and perhaps a port; nobody logs in by it.
+fn is_host(host: &HeaderValue) -> bool {
+    let authority = Authority::try_from(host.as_bytes());
+    authority.is_ok_and(|authority| !authority.as_str().contains('@'))
 }
 
 /// Nobody waits for longer than [`PATIENCE`]. What was being done is dropped: a
