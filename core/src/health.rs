@@ -2,7 +2,7 @@
 //! `GET /metrics`: what Prometheus reads.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -11,6 +11,7 @@ use axum::http::{HeaderName, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 
 use crate::app::App;
 use crate::clock::Now;
@@ -20,18 +21,35 @@ use crate::migrate;
 
 /// How long a part may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How old an answer of the parts may be.
+const SHARED_FOR: Duration = Duration::from_millis(100);
 /// The most that an answer of ours has, in bytes.
 const LONGEST_ANSWER: u64 = 16 * 1024;
+
+/// What the parts said last. Nobody limits the probes, so those who ask at once
+/// share one look.
+#[derive(Debug, Default)]
+pub struct Looked(Mutex<Option<(Instant, Option<&'static str>)>>);
 
 pub(crate) async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
-    match tokio::time::timeout(PATIENCE * 3 / 2, missing(&app)).await {
-        Ok(None) => (StatusCode::OK, Json(json!({ "status": "ok" }))),
-        Ok(Some(reason)) => unready(reason),
-        Err(_) => unready("A part did not answer in time."),
+    let mut looked = app.looked.0.lock().await;
+    let missing = match *looked {
+        Some((at, missing)) if at.elapsed() < SHARED_FOR => missing,
+        _ => {
+            let missing = tokio::time::timeout(PATIENCE * 3 / 2, missing(&app)).await;
+            let missing = missing.unwrap_or(Some("A part did not answer in time."));
+            *looked = Some((Instant::now(), missing));
+            missing
+        }
+    };
+    drop(looked);
+    match missing {
+        None => (StatusCode::OK, Json(json!({ "status": "ok" }))),
+        Some(reason) => unready(reason),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::clients::Clients;
 use crate::config::{Config, DatabaseUrl};
 use crate::credentials::Uses;
 use crate::database::Database;
+use crate::health::Looked;
 use crate::hot::Timed;
 use crate::keys::{KeyError, KeyRing};
 use crate::limits::Ledger;
@@ -117,6 +118,7 @@ impl Service {
             uses: Uses::default(),
             metrics,
             addresses: Addresses::new(config.address_limits),
+            looked: Looked::default(),
             seal: Seal::new(&config.jwt_private_key),
             config,
         });
