@@ -7,8 +7,8 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH, LOCATION,
-    RETRY_AFTER,
+    ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONNECTION, CONTENT_TYPE, ETAG, HOST, IF_MATCH,
+    LOCATION, RETRY_AFTER,
 };
 use axum::http::uri::Authority;
 use axum::http::{HeaderName, HeaderValue, Method, Uri, Version};
@@ -82,7 +82,11 @@ async fn one_host(request: Request, next: Next) -> Response {
         (Some(_), Some(_)) => false,
     };
     if !one {
-        return Failure::Unreadable("A request has one Host.".into()).into_response();
+        let mut response = Failure::Unreadable("A request has one Host.".into()).into_response();
+        // Whoever confuses hosts may confuse where requests end too.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+        return response;
     }
     next.run(request).await
 }
