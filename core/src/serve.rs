@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::addresses::Addresses;
 use crate::app::App;
@@ -25,6 +25,10 @@ use crate::{follow, hot, listen, migrate, routes};
 
 /// How long the start waits for PostgreSQL and for Redis.
 const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many connections may wait to be accepted: what comes in a flood beyond that
+/// is asked by its system to come again, a second later.
+const MOST_UNACCEPTED: u32 = 4_096;
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -102,10 +106,10 @@ impl Service {
         } else {
             tracing::warn!("the database has not been migrated: run `agentidp migrate`");
         }
-        let listener = bind(config.host, config.port, "PORT").await?;
+        let listener = bind(config.host, config.port, "PORT")?;
         let metrics_listener = match config.metrics_port {
             None => None,
-            Some(port) => Some(bind(config.host, port, "METRICS_PORT").await?),
+            Some(port) => Some(bind(config.host, port, "METRICS_PORT")?),
         };
         let app = Arc::new(App {
             audit: Writer::start(database.clone()),
@@ -178,11 +182,20 @@ impl Service {
     }
 }
 
-async fn bind(host: IpAddr, port: u16, name: &'static str) -> Result<TcpListener, StartError> {
+fn bind(host: IpAddr, port: u16, name: &'static str) -> Result<TcpListener, StartError> {
     let address = SocketAddr::new(host, port);
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| StartError::Listen(address, error, name))
+    let bound = || {
+        let socket = if host.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        // A port that was left a moment ago is free.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(MOST_UNACCEPTED)
+    };
+    bound().map_err(|error| StartError::Listen(address, error, name))
 }
 
 /// Done at SIGTERM or SIGINT.
