@@ -21,13 +21,12 @@ use crate::migrate;
 
 /// How long a part may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How old an answer of the parts may be.
-const SHARED_FOR: Duration = Duration::from_millis(100);
 /// The most that an answer of ours has, in bytes.
 const LONGEST_ANSWER: u64 = 16 * 1024;
 
-/// What the parts said last. Nobody limits the probes, so those who ask at once
-/// share one look.
+/// When the parts were last looked at, and what was missing. Nobody limits the
+/// probes, so there is one look at a time, and whoever came before it began shares
+/// what it finds.
 #[derive(Debug, Default)]
 pub struct Looked(Mutex<Option<(Instant, Option<&'static str>)>>);
 
@@ -36,17 +35,8 @@ pub(crate) async fn health() -> Json<Value> {
 }
 
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Value>) {
-    let mut looked = app.looked.0.lock().await;
-    let missing = match *looked {
-        Some((at, missing)) if at.elapsed() < SHARED_FOR => missing,
-        _ => {
-            let missing = tokio::time::timeout(PATIENCE * 3 / 2, missing(&app)).await;
-            let missing = missing.unwrap_or(Some("A part did not answer in time."));
-            *looked = Some((Instant::now(), missing));
-            missing
-        }
-    };
-    drop(looked);
+    let missing = tokio::time::timeout(PATIENCE * 3 / 2, look(&app, Instant::now())).await;
+    let missing = missing.unwrap_or(Some("A part did not answer in time."));
     match missing {
         None => (StatusCode::OK, Json(json!({ "status": "ok" }))),
         Some(reason) => unready(reason),
@@ -65,6 +55,20 @@ pub(crate) async fn metrics(
 fn unready(reason: &str) -> (StatusCode, Json<Value>) {
     let body = json!({ "status": "unavailable", "code": "SERVICE_UNAVAILABLE", "message": reason });
     (StatusCode::SERVICE_UNAVAILABLE, Json(body))
+}
+
+/// What a look finds that began after the asker `came`.
+async fn look(app: &App, came: Instant) -> Option<&'static str> {
+    let mut last = app.looked.0.lock().await;
+    if let Some((began, missing)) = *last
+        && began >= came
+    {
+        return missing;
+    }
+    let began = Instant::now();
+    let missing = missing(app).await;
+    *last = Some((began, missing));
+    missing
 }
 
 /// The first part that is not there. The keys are: without them nothing started.
