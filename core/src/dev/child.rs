@@ -56,6 +56,11 @@ impl Child {
         })
     }
 
+    /// Its process id, until it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     /// Done when it has ended.
     pub async fn ended(&mut self) {
         let _ = self.process.wait().await;

@@ -3,6 +3,10 @@
 
 mod calls;
 pub mod forge;
+pub mod guarded;
+pub mod memory;
+pub mod origin;
+pub mod wire;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
@@ -210,6 +214,19 @@ impl Deployment {
     /// Stops the core as an operator would.
     pub async fn stop_core(&mut self) {
         self.core.take().unwrap().stop().await;
+    }
+
+    /// The core's process id.
+    pub fn core_id(&self) -> u32 {
+        self.core.as_ref().unwrap().id().unwrap()
+    }
+
+    /// The core serves, and has said nothing of a panic.
+    pub async fn is_well(&self) {
+        self.token(&self.operator).await;
+        let log = std::fs::read_to_string(self.log()).unwrap();
+        let fine = !log.contains("panicked") && !log.contains("internal error");
+        assert!(fine, "{log}");
     }
 
     pub fn log(&self) -> PathBuf {
