@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::header::{REFERER, USER_AGENT};
-use axum::http::{HeaderMap, HeaderName, Method, Version};
+use axum::http::{HeaderMap, HeaderName, Version};
 use axum::response::Response;
 use time::macros::format_description;
 
@@ -26,7 +26,7 @@ const LONGEST: usize = 256;
 pub(crate) struct Line {
     at: Now,
     ip: IpAddr,
-    method: Method,
+    method: String,
     version: Version,
     path: String,
     referrer: String,
@@ -43,7 +43,7 @@ impl Line {
         Some(Self {
             at: Now::read(),
             ip: address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |known| known.0),
-            method: request.method().clone(),
+            method: printable(request.method().as_str()),
             version: request.version(),
             path: printable(request.uri().path()),
             referrer: header(request.headers(), &REFERER),
@@ -67,7 +67,7 @@ impl Line {
         if app_env == AppEnv::Production {
             tracing::info!(
                 target: TARGET,
-                %ip, %method, path, route, status, size, referrer, user_agent,
+                %ip, method, path, route, status, size, referrer, user_agent,
                 duration_us = took.as_micros() as u64,
                 "request"
             );

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
+use governor::NotUntil;
 use governor::clock::{Clock as _, DefaultClock, QuantaInstant};
 use governor::middleware::NoOpMiddleware;
-use governor::{DefaultKeyedRateLimiter, NotUntil, Quota, RateLimiter};
 use ipnet::IpNet;
-use quick_cache::sync::Cache;
 use tower_governor::GovernorError;
 use tower_governor::governor::{GovernorConfig, GovernorConfigBuilder};
 use tower_governor::key_extractor::KeyExtractor;
@@ -22,9 +21,7 @@ use agentidp_verify::limit::Spent;
 use crate::clock::Now;
 use crate::config::AddressLimits;
 use crate::error::Failure;
-
-/// How many addresses are remembered as waiting.
-const MOST_WAITING: usize = 100_000;
+use crate::failures::Failures;
 
 /// The address that a request is from, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +31,7 @@ pub struct ClientAddress(pub IpAddr);
 pub struct Addresses {
     limits: AddressLimits,
     requests: Arc<GovernorConfig<ByAddress, NoOpMiddleware>>,
-    failures: DefaultKeyedRateLimiter<IpAddr>,
-    /// Until when an address waits because its credentials failed.
-    waiting: Cache<IpAddr, Instant>,
+    failures: Failures,
 }
 
 impl std::fmt::Debug for Addresses {
@@ -58,8 +53,7 @@ impl Addresses {
         Self {
             limits,
             requests: Arc::new(requests),
-            failures: RateLimiter::keyed(Quota::per_minute(limits.failures_per_minute)),
-            waiting: Cache::new(MOST_WAITING),
+            failures: Failures::new(limits.failures_per_minute),
         }
     }
 
@@ -69,7 +63,7 @@ impl Addresses {
     /// # Errors
     /// 429, with the time to wait.
     pub(crate) fn admit(&self, address: CountedAddress) -> Result<(), Failure> {
-        if let Some(left) = self.waits(address) {
+        if let Some(left) = self.failures.wait(address.0, Instant::now()) {
             let limit = self.limits.failures_per_minute.get();
             return Err(refusal(limit, left));
         }
@@ -79,23 +73,12 @@ impl Addresses {
 
     /// Counts credentials that failed.
     pub(crate) fn failed(&self, address: CountedAddress) {
-        if let Err(spent) = self.failures.check_key(&address.0) {
-            self.waiting
-                .insert(address.0, Instant::now() + left(&spent));
-        }
+        self.failures.note(address.0, Instant::now());
     }
 
     /// Forgets the addresses that have nothing spent.
     pub(crate) fn tidy(&self) {
         self.requests.limiter().retain_recent();
-        self.failures.retain_recent();
-    }
-
-    /// How long an address still waits because its credentials failed.
-    fn waits(&self, address: CountedAddress) -> Option<Duration> {
-        let until = self.waiting.get(&address.0)?;
-        let left = until.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
     }
 }
 
@@ -118,7 +101,7 @@ fn refusal(limit: u32, left: Duration) -> Failure {
     })
 }
 
-/// What a request counts for: its address, or the network of one of IPv6.
+/// What a request counts for: its address, or the /64 of one of IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CountedAddress(IpAddr);
 
@@ -126,11 +109,17 @@ impl CountedAddress {
     /// Of a request that [`client_address`] was asked of.
     pub(crate) fn of<T>(request: &axum::http::Request<T>) -> Self {
         let known = request.extensions().get::<ClientAddress>();
-        let address = known.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |known| known.0);
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64)),
-        })
+        Self(counted_as(
+            known.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |known| known.0),
+        ))
+    }
+}
+
+/// An address of IPv4, or the /64 of one of IPv6.
+pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) >> 64 << 64)),
     }
 }
 
@@ -154,9 +143,8 @@ pub(crate) fn client_address(
     headers: &HeaderMap,
     trusted: &[IpNet],
 ) -> ClientAddress {
-    let trusts = |address: IpAddr| trusted.iter().any(|network| network.contains(&address));
     let mut nearest = peer.to_canonical();
-    if !trusts(nearest) {
+    if !trusts(trusted, nearest) {
         return ClientAddress(nearest);
     }
     let values = headers.get_all("x-forwarded-for").iter().rev();
@@ -166,11 +154,17 @@ pub(crate) fn client_address(
             break;
         };
         nearest = address;
-        if !trusts(address) {
+        if !trusts(trusted, address) {
             break;
         }
     }
     ClientAddress(nearest)
+}
+
+/// Whether `address` is a trusted proxy's.
+pub(crate) fn trusts(trusted: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|network| network.contains(&address))
 }
 
 /// An address as proxies write it: bare, or with a port.

@@ -10,6 +10,7 @@ use crate::clock::Now;
 use crate::config::Config;
 use crate::credentials::Uses;
 use crate::database::Database;
+use crate::health::Looked;
 use crate::hot::HotStore;
 use crate::ids::AgentId;
 use crate::keys::KeyRing;
@@ -43,6 +44,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// What addresses may do before anybody has authenticated.
     pub addresses: Addresses,
+    /// What `/ready` said last.
+    pub looked: Looked,
     /// Seals what is kept of answers that hold secrets.
     pub seal: Seal,
 }

@@ -20,6 +20,9 @@ const UNAVAILABLE_RETRY_S: u64 = 1;
 pub enum Failure {
     /// 400: the request cannot be read.
     Unreadable(Cow<'static, str>),
+    /// 400: not one Host. Whoever confuses hosts may confuse where requests end
+    /// too: the connection ends.
+    NoHost,
     /// 401, 403, 429 or 503 of a call with a token.
     Rejected(Rejected),
     /// 403: understood, and not this caller's to do.
@@ -136,6 +139,11 @@ impl Failure {
         let fixed = |status, code, message| (status, code, Cow::Borrowed(message));
         match self {
             Self::Unreadable(why) => (StatusCode::BAD_REQUEST, "INVALID_REQUEST", why.clone()),
+            Self::NoHost => fixed(
+                StatusCode::BAD_REQUEST,
+                "INVALID_REQUEST",
+                "A request has one Host.",
+            ),
             Self::Rejected(rejected) => {
                 let wire = rejected.wire();
                 let status = StatusCode::from_u16(wire.status);
@@ -218,7 +226,7 @@ impl Failure {
                 headers
             }
             // RFC 9110 §15.5.9: what is still to come of the body is not waited for.
-            Self::TooSlow => vec![(CONNECTION.as_str(), "close".to_owned())],
+            Self::TooSlow | Self::NoHost => vec![(CONNECTION.as_str(), "close".to_owned())],
             Self::Unavailable(_) => vec![(RETRY_AFTER.as_str(), UNAVAILABLE_RETRY_S.to_string())],
             Self::OAuth(OAuthError::InvalidClient { basic: true }, _) => vec![(
                 WWW_AUTHENTICATE.as_str(),

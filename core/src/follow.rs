@@ -180,12 +180,13 @@ pub(crate) async fn write_uses(app: &App) {
 
 /// Writes the uses that were noted, and counts what ends soon.
 async fn chores(app: &App) -> Result<(), sqlx::Error> {
+    // First: who floods while the database is away is forgotten too.
+    app.addresses.tidy();
     let mut connection = app.database.connection().await?;
     app.uses.write(&mut connection).await?;
     let now = Now::read().timestamp();
     let ending = credentials::count_ending(&mut *connection, now, now + SOON).await?;
     app.metrics.credentials_expiring_soon.set(ending);
-    app.addresses.tidy();
     Ok(())
 }
 

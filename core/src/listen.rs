@@ -22,9 +22,8 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::addresses::client_address;
+use crate::connections::{Places, most_connections};
 
-/// How many connections are open at a time; the next one waits.
-const MOST_CONNECTIONS: usize = 12_000;
 /// How long a head may take to arrive. It is also how long an idle connection
 /// is kept.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -50,9 +49,10 @@ pub async fn listen(
         router,
         trusted: trusted_proxies.into(),
         connections: GracefulShutdown::new(),
+        places: Places::default(),
         stopping: Arc::default(),
     };
-    let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let free = Arc::new(Semaphore::new(most_connections()));
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -77,11 +77,15 @@ struct Served {
     router: Router,
     trusted: Arc<[IpNet]>,
     connections: GracefulShutdown,
+    places: Places,
     stopping: Arc<AtomicBool>,
 }
 
 impl Served {
     fn serve(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
+        let Some(place) = self.places.take(peer.ip(), &self.trusted) else {
+            return;
+        };
         let service = self.router.clone();
         let trusted = Arc::clone(&self.trusted);
         let stopping = Arc::clone(&self.stopping);
@@ -110,7 +114,7 @@ impl Served {
         tokio::spawn(async move {
             // A client that breaks off is no event.
             let _ = connection.await;
-            drop(permit);
+            drop((permit, place));
         });
     }
 

@@ -10,6 +10,7 @@ use axum::http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, CONTENT_TYPE, ETAG, HOST, IF_MATCH,
     IF_NONE_MATCH, LOCATION, RETRY_AFTER,
 };
+use axum::http::uri::Authority;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -98,13 +99,21 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     response
 }
 
-/// RFC 9112 §3.2: a request of HTTP/1.1 has one Host.
+/// RFC 9112 §3.2: a request of HTTP/1.1 has one Host, and it is one.
 fn one_host(request: &Request) -> Result<(), Failure> {
-    let hosts = request.headers().get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
-        return Err(Failure::Unreadable("A request has one Host.".into()));
-    }
-    Ok(())
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let one = match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() != Version::HTTP_11,
+        (Some(host), None) => is_host(host),
+        (Some(_), Some(_)) => false,
+    };
+    one.then_some(()).ok_or(Failure::NoHost)
+}
+
+/// A name or an address, and perhaps a port; nobody logs in by it.
+fn is_host(host: &HeaderValue) -> bool {
+    let authority = Authority::try_from(host.as_bytes());
+    authority.is_ok_and(|authority| !authority.as_str().contains('@'))
 }
 
 /// Nobody waits for longer than [`PATIENCE`]. What was being done is dropped: a

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::addresses::Addresses;
 use crate::app::App;
@@ -14,6 +14,7 @@ use crate::clients::Clients;
 use crate::config::{Config, DatabaseUrl};
 use crate::credentials::Uses;
 use crate::database::Database;
+use crate::health::Looked;
 use crate::hot::Timed;
 use crate::keys::{KeyError, KeyRing};
 use crate::limits::Ledger;
@@ -26,6 +27,10 @@ use crate::{follow, hot, listen, migrate, routes};
 const START_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a stop waits for PostgreSQL, after its last request.
 const LAST_PATIENCE: Duration = Duration::from_millis(2_500);
+
+/// How many connections may wait to be accepted: what comes in a flood beyond that
+/// is asked by its system to come again, a second later.
+const MOST_UNACCEPTED: u32 = 4_096;
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -103,10 +108,10 @@ impl Service {
         } else {
             tracing::warn!("the database has not been migrated: run `agentidp migrate`");
         }
-        let listener = bind(config.host, config.port, "PORT").await?;
+        let listener = bind(config.host, config.port, "PORT")?;
         let metrics_listener = match config.metrics_port {
             None => None,
-            Some(port) => Some(bind(config.host, port, "METRICS_PORT").await?),
+            Some(port) => Some(bind(config.host, port, "METRICS_PORT")?),
         };
         let app = Arc::new(App {
             audit: Writer::start(database.clone()),
@@ -119,6 +124,7 @@ impl Service {
             uses: Uses::default(),
             metrics,
             addresses: Addresses::new(config.address_limits),
+            looked: Looked::default(),
             seal: Seal::new(&config.jwt_private_key),
             config,
         });
@@ -184,11 +190,20 @@ impl Service {
     }
 }
 
-async fn bind(host: IpAddr, port: u16, name: &'static str) -> Result<TcpListener, StartError> {
+fn bind(host: IpAddr, port: u16, name: &'static str) -> Result<TcpListener, StartError> {
     let address = SocketAddr::new(host, port);
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| StartError::Listen(address, error, name))
+    let bound = || {
+        let socket = if host.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        // A port that was left a moment ago is free.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(MOST_UNACCEPTED)
+    };
+    bound().map_err(|error| StartError::Listen(address, error, name))
 }
 
 /// Done at SIGTERM or SIGINT.

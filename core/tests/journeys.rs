@@ -11,6 +11,7 @@
 mod support;
 
 mod journeys {
+    mod addresses;
     mod bodies;
     mod clocks;
     mod crash;
@@ -20,15 +21,19 @@ mod journeys {
     mod edge_paths;
     mod ending;
     mod filters;
+    mod floods;
     mod full_disk;
     mod idempotency;
+    mod identity;
     mod isolation;
     mod limits;
     mod lists;
     mod losses;
+    mod malformed;
     mod management;
-    mod monitoring;
     mod metrics;
+    mod monitoring;
+    mod no_text;
     mod outages;
     mod policies;
     mod pool;
@@ -39,6 +44,9 @@ mod journeys {
     mod replicas;
     mod revocation;
     mod rotation;
+    mod sizes;
+    mod slow_clients;
+    mod smuggling;
     mod stack;
     mod stack_runs;
     mod start_up;

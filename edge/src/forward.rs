@@ -2,56 +2,109 @@
 //! the caller's identity in headers that were taken from the caller first. What
 //! two readers could take for two different requests is not passed on at all.
 
-use js_sys::{Function, Reflect};
+use js_sys::{Array, Function, Object, Promise, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::RequestRedirect;
+use web_sys::{ReadableStream, RequestRedirect};
 use worker::{Headers, Request, Response};
 
 use crate::admit::Admitted;
 use crate::answer::{self, IDENTITY};
+use crate::dots::has_dots;
 
 /// A request that can be passed on as one request.
 pub(crate) struct Passable {
     url: String,
     method: String,
-    has_body: bool,
+    framing: Framing,
+    /// Without the caller's identity, and without what is between two neighbours.
+    headers: Vec<(String, String)>,
+}
+
+/// How the end of a body is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    /// There is none.
+    Bodiless,
+    /// By its length: one that is cut short is cut short for the origin too.
+    Length,
+    /// By its last chunk.
+    Chunks,
 }
 
 /// Looks at a request before anybody is asked to admit it. `None` where it cannot
 /// be passed on: a path with dot segments or backslashes, which URL parsers on the
 /// way resolve each in its own way, past whatever the origin's base path protects;
-/// a GET or HEAD with a body; a method that is about connections.
+/// a GET or HEAD with a body; a body that ends in two ways; headers that are none;
+/// a method that is about connections.
 pub(crate) fn look(origin: &str, request: &Request) -> Option<Passable> {
     let method = request.inner().method();
     if matches!(method.as_str(), "TRACE" | "CONNECT") {
         return None;
     }
-    let header = |name: &str| request.headers().get(name).ok().flatten();
-    let announced = header("Content-Length").is_some_and(|length| length.trim() != "0");
-    let framed = announced || header("Transfer-Encoding").is_some();
-    let bodiless = matches!(method.as_str(), "GET" | "HEAD");
-    if bodiless && framed {
+    let headers: Vec<(String, String)> = request.headers().entries().collect();
+    let framing = framing(&method, &headers)?;
+    if !headers.iter().all(|(name, value)| is_header(name, value)) {
         return None;
     }
     let url = request.inner().url();
     let (_, rest) = url.split_once("://")?;
-    let target = rest.find(['/', '?']).map_or("/", |at| &rest[at..]);
+    let target = rest.find(['/', '?', '#']).map_or("/", |at| &rest[at..]);
     let path = target.split('?').next().unwrap_or_default();
-    let plain = !path.contains('\\') && !path.split('/').any(is_dots);
-    plain.then(|| Passable {
+    if target.contains('#') || has_dots(path) {
+        return None;
+    }
+    Some(Passable {
         url: format!("{origin}{target}"),
         method,
-        has_body: !bodiless,
+        framing,
+        headers: passed_on(headers),
     })
 }
 
-/// Whether a path segment is `.` or `..`, or holds one behind an escaped slash:
-/// written out or escaped, since an origin may decode before it resolves.
-fn is_dots(segment: &str) -> bool {
-    let plain = segment.to_ascii_lowercase().replace("%2e", ".");
-    let plain = plain.replace("%2f", "/").replace("%5c", "/");
-    plain.split('/').any(|part| part == "." || part == "..")
+/// RFC 9112 §6.3; `None` where a reader could find another end than workerd does.
+fn framing(method: &str, headers: &[(String, String)]) -> Option<Framing> {
+    let header = |wanted: &str| {
+        let mut found = headers.iter().filter(|(name, _)| name == wanted);
+        found.next().map(|(_, value)| value.as_str())
+    };
+    let bodiless = matches!(method, "GET" | "HEAD");
+    match (header("content-length"), header("transfer-encoding")) {
+        (None, None) if bodiless => Some(Framing::Bodiless),
+        (Some("0"), None) if bodiless => Some(Framing::Bodiless),
+        (None, None) => Some(Framing::Length),
+        (Some(length), None) if !bodiless => {
+            let number = length.parse::<u64>();
+            let plain = number.is_ok_and(|number| number.to_string() == length);
+            plain.then_some(Framing::Length)
+        }
+        (None, Some(coding)) if !bodiless => {
+            let chunked = coding.eq_ignore_ascii_case("chunked");
+            chunked.then_some(Framing::Chunks)
+        }
+        _ => None,
+    }
+}
+
+/// RFC 9110 §5.1 and §5.5: workerd lets more through.
+fn is_header(name: &str, value: &str) -> bool {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    name.bytes().all(is_token) && !value.chars().any(|c| c.is_control() && c != '\t')
+}
+
+/// The headers without the caller's identity, without what is between two
+/// neighbours, and without what `Connection` says is (RFC 9110 §7.6.1).
+fn passed_on(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
+    let nominated: Vec<String> = headers
+        .iter()
+        .filter(|(name, _)| name == "connection")
+        .flat_map(|(_, value)| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    headers.retain(|(name, _)| {
+        !is_identity(name) && !is_of_the_connection(name) && !nominated.contains(name)
+    });
+    headers
 }
 
 /// Sends `request` to the origin and hands its answer back.
@@ -61,10 +114,8 @@ pub(crate) async fn forward(
     admitted: &Admitted,
 ) -> worker::Result<Response> {
     let headers = Headers::new();
-    for (name, value) in request.headers().entries() {
-        if !is_identity(&name) && !is_of_the_connection(&name) {
-            headers.append(&name, &value)?;
-        }
+    for (name, value) in &passable.headers {
+        headers.append(name, value)?;
     }
     answer::identify(admitted, &headers)?;
 
@@ -74,10 +125,16 @@ pub(crate) async fn forward(
     init.set_method(&passable.method);
     init.set_headers(headers.as_ref());
     init.set_redirect(RequestRedirect::Manual);
-    if passable.has_body
-        && let Some(body) = request.inner().body()
-    {
-        init.set_body(&JsValue::from(body));
+    let mut broken_off = None;
+    match (passable.framing, request.inner().body()) {
+        (Framing::Bodiless, _) | (_, None) => {}
+        (Framing::Length, Some(body)) => init.set_body(&JsValue::from(body)),
+        (Framing::Chunks, Some(body)) => {
+            let (body, signal) = whole_or_not_at_all(&body)?;
+            init.set_body(&body);
+            Reflect::set(&init, &"signal".into(), &signal)?;
+            broken_off = Some(signal);
+        }
     }
     match send(&passable.url, &init).await {
         Ok(response) if (200..600).contains(&response.status()) => hand_back(&response, admitted),
@@ -85,11 +142,38 @@ pub(crate) async fn forward(
             worker::console_error!("origin: it answered {}", response.status());
             answer::no_origin()
         }
+        Err(_) if broken_off.as_ref().is_some_and(is_aborted) => answer::unreadable(),
         Err(error) => {
             worker::console_error!("origin: {error:?}");
             answer::no_origin()
         }
     }
+}
+
+/// A chunked body that its sender broke off, or that is no such body, would be
+/// completed by workerd: the origin would take the half for the whole. Instead
+/// the request to the origin is broken off too: the signal aborts it. All of it is
+/// this request's own promises, which no other request wakes.
+fn whole_or_not_at_all(body: &ReadableStream) -> Result<(JsValue, JsValue), JsValue> {
+    let make = |class: &str| {
+        let class: Function = Reflect::get(&js_sys::global(), &class.into())?.dyn_into()?;
+        Reflect::construct(&class, &Array::new())
+    };
+    let method = |of: &JsValue, name: &str| Reflect::get(of, &name.into())?.dyn_into::<Function>();
+    let (stream, controller) = (make("IdentityTransformStream")?, make("AbortController")?);
+    let options = JsValue::from(Object::new());
+    Reflect::set(&options, &"preventAbort".into(), &true.into())?;
+    let writable = Reflect::get(&stream, &"writable".into())?;
+    let piped = method(body, "pipeTo")?.call2(body, &writable, &options)?;
+    let abort = method(&controller, "abort")?;
+    let abort = method(&abort, "bind")?.call1(&abort, &controller)?;
+    method(&piped, "catch")?.call1(&piped, &abort)?;
+    let readable = Reflect::get(&stream, &"readable".into())?;
+    Ok((readable, Reflect::get(&controller, &"signal".into())?))
+}
+
+fn is_aborted(signal: &JsValue) -> bool {
+    Reflect::get(signal, &"aborted".into()).is_ok_and(|aborted| aborted.is_truthy())
 }
 
 async fn send(url: &str, init: &web_sys::RequestInit) -> Result<web_sys::Response, JsValue> {

@@ -11,6 +11,7 @@ mod answer;
 mod client_limit;
 mod clock;
 mod core_api;
+mod dots;
 mod feed;
 mod forward;
 mod keys;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use crate::support::guarded::{Guarded, INNER};
 use crate::support::{Deployment, free_port, raw, read_env, run};
 
 #[tokio::test]
@@ -141,4 +142,69 @@ async fn an_origin_that_answers_nonsense_is_a_bad_gateway_and_the_next_request_i
         .unwrap();
     assert_eq!(answer.status().as_u16(), 502);
     deployment.stop().await;
+}
+
+#[tokio::test]
+async fn a_path_reaches_the_origin_as_it_was_checked_or_not_at_all() {
+    let guarded = Guarded::start().await;
+    for refused in [
+        "/%252e%252e/admin",
+        "/%25252e%25252e/admin",
+        "/%2525252525252e./admin",
+        "/%%32%65./admin",
+        "/a%252f%252e%252e%252fadmin",
+        "/a%255c..%255cadmin",
+        "/a/..;/admin",
+        "/a/..;x=1/admin",
+        "/a/.;/admin",
+        "/a/%2e%2e%3bx/admin",
+        "/a/..%2fadmin",
+        "/a\\..\\admin",
+        "/a/%2e%2e",
+        "/a#/b",
+        "/a?b#c",
+    ] {
+        let heard = guarded.send(&format!("GET {refused}"), b"", b"").await;
+        assert_eq!(heard.statuses, [400], "{refused}: {}", heard.text);
+        assert_eq!(guarded.seen(refused), None);
+    }
+    for (sent, expected) in [
+        ("/a%2fb", "/a%2fb"),
+        ("/a%252fb", "/a%252fb"),
+        ("/100%25", "/100%25"),
+        ("/%zz", "/%zz"),
+        ("//a//b", "//a//b"),
+        ("/a;x=1/b;y", "/a;x=1/b;y"),
+        ("/..a/b..", "/..a/b.."),
+        ("/a?b=../c&d=%2e%2e", "/a?b=../c&d=%2e%2e"),
+        ("/a?b?c", "/a?b?c"),
+        // workerd resolves plain dot segments before anybody looks.
+        ("/a/../b", "/b"),
+        ("/../../b", "/b"),
+    ] {
+        let heard = guarded.send(&format!("GET {sent}"), b"", b"").await;
+        assert_eq!(heard.statuses, [200], "{sent}: {}", heard.text);
+        assert_eq!(guarded.seen(sent).as_deref(), Some(expected));
+    }
+    // Targets in other forms, and two requests in one go: each is one.
+    for line in [
+        "GET http://evil.example/x",
+        "GET evil.example:80",
+        "OPTIONS *",
+        "CONNECT a:1",
+    ] {
+        let heard = guarded.send(line, b"", b"").await;
+        assert!(
+            heard
+                .statuses
+                .iter()
+                .all(|status| [400, 500, 501].contains(status)),
+            "{line}"
+        );
+        assert_eq!(guarded.seen(line), None);
+    }
+    let heard = guarded.send("GET /first", b"", INNER.as_bytes()).await;
+    assert_eq!(heard.statuses, [200, 401], "{}", heard.text);
+    assert_eq!(guarded.seen("pipelined").as_deref(), Some("/first"));
+    guarded.deployment.stop().await;
 }

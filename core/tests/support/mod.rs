@@ -5,13 +5,17 @@ pub mod accounts;
 mod calls;
 pub mod compose;
 pub mod forge;
+pub mod guarded;
 pub mod load;
+pub mod memory;
+pub mod origin;
 pub mod own_redis;
 pub mod prometheus;
 mod replica;
 pub mod secrets;
 pub mod stack;
 pub mod stores;
+pub mod wire;
 
 use std::collections::HashMap;
 use std::net::TcpListener;
@@ -253,6 +257,19 @@ impl Deployment {
         stores::send(core.id().unwrap(), signal);
         let ended = tokio::time::timeout(Duration::from_secs(20), core.ended()).await;
         ended.expect("the core does not end").unwrap()
+    }
+
+    /// The core's process id.
+    pub fn core_id(&self) -> u32 {
+        self.core.as_ref().unwrap().id().unwrap()
+    }
+
+    /// The core serves, and has said nothing of a panic.
+    pub async fn is_well(&self) {
+        self.token(&self.operator).await;
+        let log = std::fs::read_to_string(self.log()).unwrap();
+        let fine = !log.contains("panicked") && !log.contains("internal error");
+        assert!(fine, "{log}");
     }
 
     pub fn log(&self) -> PathBuf {
