@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use axum::body::{Bytes, HttpBody as _};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Failure, OAuthError, OAuthFailure};
@@ -17,6 +18,10 @@ pub use crate::form::{Form, decode};
 pub const LARGEST_BODY: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(5);
+/// How much more of one that is too large is read and forgotten, in bytes.
+const MOST_DISCARDED: usize = 4 << 20;
+/// How long nothing may come of it meanwhile.
+const DISCARD_PAUSE: Duration = Duration::from_millis(100);
 
 /// A JSON object. Types that it is read into refuse unknown members.
 pub struct JsonBody<T>(pub T);
@@ -98,20 +103,47 @@ pub(crate) async fn whole_body(request: Request) -> Result<Request, Failure> {
     if request.body().size_hint().exact() == Some(0) {
         return Ok(request);
     }
-    let (parts, body) = request.into_parts();
-    if body.size_hint().lower() > LARGEST_BODY as u64 {
-        return Err(Failure::TooLarge);
-    }
-    match tokio::time::timeout(BODY_PATIENCE, axum::body::to_bytes(body, LARGEST_BODY)).await {
+    let (parts, mut body) = request.into_parts();
+    match tokio::time::timeout(BODY_PATIENCE, collect(&mut body)).await {
         Ok(Ok(bytes)) => Ok(Request::from_parts(parts, bytes.into())),
-        Ok(Err(error)) => Err(
-            if error.into_inner().is::<http_body_util::LengthLimitError>() {
-                Failure::TooLarge
-            } else {
-                Failure::Unreadable("The body could not be read.".into())
-            },
-        ),
+        Ok(Err(failure)) => {
+            if matches!(failure, Failure::TooLarge) {
+                discard(&mut body).await;
+            }
+            Err(failure)
+        }
         Err(_) => Err(Failure::TooSlow),
+    }
+}
+
+async fn collect(body: &mut Body) -> Result<Bytes, Failure> {
+    let mut bytes = Vec::new();
+    loop {
+        if bytes.len() as u64 + body.size_hint().lower() > LARGEST_BODY as u64 {
+            return Err(Failure::TooLarge);
+        }
+        match body.frame().await {
+            None => return Ok(bytes.into()),
+            Some(Ok(frame)) => bytes.extend_from_slice(frame.data_ref().unwrap_or(&Bytes::new())),
+            Some(Err(_)) => {
+                return Err(Failure::Unreadable("The body could not be read.".into()));
+            }
+        }
+    }
+}
+
+/// Reads on for a little while: whoever is still sending when the connection ends
+/// would hear of a broken connection, and not of the answer.
+async fn discard(body: &mut Body) {
+    let mut left = MOST_DISCARDED;
+    while left > 0 {
+        match tokio::time::timeout(DISCARD_PAUSE, body.frame()).await {
+            Ok(Some(Ok(frame))) => {
+                let length = frame.data_ref().map_or(1, Bytes::len);
+                left = left.saturating_sub(length);
+            }
+            _ => return,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use agentidp_verify::Claims;
 use agentidp_verify::claims::LONGEST_LIFE_S;
 use agentidp_verify::feed::{Entry, Kind};
 use sqlx::{PgConnection, PgExecutor};
+use time::OffsetDateTime;
 
 use crate::clock::{Now, from_unix_s};
 use crate::ids::OrgId;
@@ -102,14 +103,22 @@ pub(crate) async fn put(
     lifted_at: u64,
     now: Now,
 ) -> Result<(), sqlx::Error> {
-    // To the second, as `iat` is.
-    let lifted_at = revocation.lifted.then(|| from_unix_s(lifted_at));
+    let lifted_at = if revocation.lifted {
+        let latest = latest_lifting(connection, revocation).await?;
+        // Whoever got a token after that one has it dated the second after it.
+        let least = latest.map_or(0, |latest| latest.unix_timestamp().unsigned_abs() + 1);
+        // To the second, as `iat` is.
+        Some(from_unix_s(lifted_at.max(least)))
+    } else {
+        None
+    };
     sqlx::query!(
         "INSERT INTO revocations (kind, id, org_id, seq, revoked_at, lifted_at, expires_at, rpm)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (kind, id) DO UPDATE
             SET seq = excluded.seq, lifted_at = excluded.lifted_at, expires_at = excluded.expires_at,
-                rpm = excluded.rpm",
+                rpm = excluded.rpm,
+                lifted_before = greatest(revocations.lifted_before, revocations.lifted_at)",
         word(revocation.kind),
         revocation.id,
         revocation.org_id.0,
@@ -122,6 +131,24 @@ pub(crate) async fn put(
     .execute(connection)
     .await
     .map(|_| ())
+}
+
+/// The latest lifting that a token which falls under `revocation` may be dated by.
+async fn latest_lifting(
+    connection: &mut PgConnection,
+    revocation: &Revocation,
+) -> Result<Option<OffsetDateTime>, sqlx::Error> {
+    let agent = (revocation.kind == Kind::Agent).then_some(revocation.id.as_str());
+    sqlx::query_scalar!(
+        "SELECT max(greatest(lifted_at, lifted_before))
+           FROM revocations
+          WHERE org_id = $1 AND kind IN ('agent', 'tenant')
+            AND (kind = 'tenant' OR $2::text IS NULL OR id = $2)",
+        revocation.org_id.0,
+        agent,
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Whether an entry kills a token with these claims. The rule is

@@ -87,7 +87,7 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
         app.addresses.admit(address)?;
         let request = whole_body(request).await?;
         let known = Known::of(&request);
-        Ok(known.spare(in_time(next.run(request)).await?))
+        Ok::<_, Failure>(known.spare(in_time(next.run(request)).await?))
     };
     let response = match answered.await {
         Ok(response) => response,

@@ -193,6 +193,36 @@ async fn an_agents_a_credentials_and_a_tenants_end_kill_their_tokens_everywhere(
     deployment.stop().await;
 }
 
+#[tokio::test]
+async fn what_was_got_between_two_suspensions_stays_dead_however_soon_they_follow() {
+    let deployment = Deployment::start().await;
+    let operator = deployment.token(&deployment.operator).await;
+    for of_the_tenant in [false, true] {
+        let tenant = deployment.tenant("enterprise").await;
+        let admin = deployment.token(&tenant.administrator).await;
+        let (by, path) = match of_the_tenant {
+            true => (&operator, format!("/tenants/{}", tenant.org_id)),
+            false => (&admin, format!("/agents/{}", tenant.agent.id)),
+        };
+        let mut got = Vec::new();
+        for _ in 0..6 {
+            for status in ["suspended", "active"] {
+                let body = Some(json!({ "status": status }));
+                deployment.must(by, "PATCH", &path, body).await;
+            }
+            got.push(deployment.token(&tenant.agent).await);
+        }
+        let last = got.pop().unwrap();
+        for token in &got {
+            let answer = deployment.introspect(&tenant.agent, token).await;
+            assert_eq!(answer["active"], false, "{of_the_tenant} {path}");
+        }
+        let answer = deployment.introspect(&tenant.agent, &last).await;
+        assert_eq!(answer["active"], true);
+    }
+    deployment.stop().await;
+}
+
 async fn admin_again(deployment: &Deployment, tenant: &crate::support::Tenant) -> String {
     deployment.token(&tenant.administrator).await
 }

@@ -23,7 +23,7 @@ async fn a_body_that_ends_in_two_ways_reaches_nobody() {
         ),
         (
             "a space before the colon",
-            format!("Content-Length: 4\r\nTransfer-Encoding : chunked\r\n"),
+            "Content-Length: 4\r\nTransfer-Encoding : chunked\r\n".to_owned(),
         ),
         (
             "twice chunked",
