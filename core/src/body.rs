@@ -117,7 +117,8 @@ pub(crate) async fn whole_body(request: Request) -> Result<Request, Failure> {
 }
 
 async fn collect(body: &mut Body) -> Result<Bytes, Failure> {
-    let mut bytes = Vec::new();
+    let announced = body.size_hint().lower().min(LARGEST_BODY as u64);
+    let mut bytes = Vec::with_capacity(announced as usize);
     loop {
         if bytes.len() as u64 + body.size_hint().lower() > LARGEST_BODY as u64 {
             return Err(Failure::TooLarge);

@@ -29,7 +29,7 @@ use crate::connections::{Places, most_connections};
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
 /// How much of a head is read before it is answered with 431, in bytes; one that
 /// arrives whole may be a little larger.
-const LARGEST_HEAD: usize = 64 * 1024;
+const LARGEST_HEAD: usize = 32 * 1024;
 /// How long a reader may take no byte of an answer that waits for it.
 const READER_PATIENCE: Duration = Duration::from_secs(10);
 /// How long after a stop an idle connection may still bring a request.

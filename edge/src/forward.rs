@@ -2,7 +2,7 @@
 //! the caller's identity in headers that were taken from the caller first. What
 //! two readers could take for two different requests is not passed on at all.
 
-use js_sys::{Array, Function, Object, Promise, Reflect};
+use js_sys::{Array, Function, Object, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, RequestRedirect};

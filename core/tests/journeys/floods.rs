@@ -19,7 +19,7 @@ const MOST_OF_AN_ADDRESS: usize = 4_000;
 /// What an idle connection may cost, in KiB.
 const IDLE_KIB: u64 = 24;
 /// What one may cost that has sent all of a head but its end, in KiB.
-const HALF_A_HEAD_KIB: u64 = 100;
+const HALF_A_HEAD_KIB: u64 = 72;
 
 /// So many connections from loopback's address `last`, each of which has sent
 /// `bytes`.
@@ -86,7 +86,7 @@ async fn half_a_head_costs_no_more_than_a_head_may() {
     let before = resident_kib(deployment.core_id());
     let head = format!(
         "GET /health HTTP/1.1\r\nHost: a\r\nX: {}",
-        "a".repeat(63_000)
+        "a".repeat(31_000)
     );
     let open = connections(&deployment.url, 2, COUNT, head.as_bytes()).await;
     others_are_served(&deployment).await;

@@ -121,8 +121,8 @@ async fn a_head_is_read_up_to_its_limits() {
     };
     let value = |length: usize| format!("X: {}\r\n", "a".repeat(length));
     for (case, request, expected) in [
-        ("a head of 60 KB", get("/health", &value(60_000)), 200),
-        ("a head of 140 KB", get("/health", &value(140_000)), 431),
+        ("a head of 30 KB", get("/health", &value(30_000)), 200),
+        ("a head of 70 KB", get("/health", &value(70_000)), 431),
         ("a head of 10 MB", get("/health", &value(10 << 20)), 431),
         ("98 headers", get("/health", &"X: a\r\n".repeat(98)), 200),
         ("99 headers", get("/health", &"X: a\r\n".repeat(99)), 431),
