@@ -16,7 +16,7 @@ use crate::clock::{self, local_ms};
 use crate::core_api::{self, CoreError};
 use crate::settings::Settings;
 
-/// How long a question in the background keeps others from asking too.
+/// How long a question keeps others from asking too.
 const ASKING_MS: u64 = 1_000;
 
 #[derive(Default)]
@@ -24,8 +24,10 @@ struct Feed {
     view: Revocations,
     /// When the core was asked for what the view holds.
     asked_ms: Option<u64>,
-    /// When a question that is under way began.
+    /// When a question that is under way in the background began.
     asking_ms: Option<u64>,
+    /// The same of one that a request waits for which is to be refused.
+    asking_to_refuse_ms: Option<u64>,
     window_ms: u64,
 }
 
@@ -47,7 +49,7 @@ pub(crate) async fn freshen(settings: &Rc<Settings>, context: &Context) -> Resul
         Some(age) if age < ASK_EVERY_MS => Ok(()),
         // Good for this request; the next one finds a younger one.
         Some(age) if age < OLDEST_VIEW_MS => {
-            if begin_asking() {
+            if begin(|feed| &mut feed.asking_ms) {
                 let settings = Rc::clone(settings);
                 context.wait_until(async move {
                     if let Err(error) = ask(&settings).await {
@@ -74,11 +76,13 @@ pub(crate) async fn freshen(settings: &Rc<Settings>, context: &Context) -> Resul
 /// # Errors
 /// The core cannot be reached.
 pub(crate) async fn freshen_to_refuse(settings: &Settings) -> Result<(), Rejected> {
-    if view_age_ms().is_none_or(|age| age >= ASK_EVERY_MS) && begin_asking() {
+    if view_age_ms().is_none_or(|age| age >= ASK_EVERY_MS)
+        && begin(|feed| &mut feed.asking_to_refuse_ms)
+    {
         if let Err(error) = ask(settings).await {
             worker::console_error!("feed: {error}");
         }
-        FEED.with_borrow_mut(|feed| feed.asking_ms = None);
+        FEED.with_borrow_mut(|feed| feed.asking_to_refuse_ms = None);
     }
     still_fresh()
 }
@@ -118,11 +122,13 @@ fn view_age_ms() -> Option<u64> {
     FEED.with_borrow(|feed| age_ms(feed.asked_ms))
 }
 
-fn begin_asking() -> bool {
+/// Whether nobody else asks at the moment.
+fn begin(asking_ms: impl Fn(&mut Feed) -> &mut Option<u64>) -> bool {
     FEED.with_borrow_mut(|feed| {
-        let asking = age_ms(feed.asking_ms).is_some_and(|age| age < ASKING_MS);
+        let asking_ms = asking_ms(feed);
+        let asking = age_ms(*asking_ms).is_some_and(|age| age < ASKING_MS);
         if !asking {
-            feed.asking_ms = Some(local_ms());
+            *asking_ms = Some(local_ms());
         }
         !asking
     })
@@ -135,7 +141,7 @@ async fn ask(settings: &Settings) -> Result<(), CoreError> {
         let after = FEED.with_borrow(|feed| feed.view.cursor());
         let url = format!("{}/api/v1/edge/feed?after={after}", settings.core_url);
         let bytes = core_api::get(&url, Some(&settings.feed_authorization)).await?;
-        let page: Page = serde_json::from_slice(&bytes)?;
+        let page = Page::read(&bytes)?;
         clock::heard(page.now_ms);
         let done = FEED.with_borrow_mut(|feed| {
             // Another request has moved the view on: an older page must not be

@@ -33,6 +33,7 @@ struct Pool {
 }
 
 thread_local! {
+    /// By client and limit: older tokens may carry another one.
     static POOLS: RefCell<Cache<String, Pool>> = RefCell::new(Cache::new(MOST_KEPT));
 }
 
@@ -48,13 +49,14 @@ pub(crate) async fn spend(
 ) -> Result<Spent, Rejected> {
     let now_ms = core_ms();
     let window = Window::at(now_ms, window_ms);
-    if let Some(spent) = spend_own(client_id, window, limit) {
+    let pool = &format!("{client_id}:{limit}");
+    if let Some(spent) = spend_own(pool, window, limit) {
         return Ok(spent);
     }
-    let (wanted, first) = with_pool(client_id, |pool| pool.begin(local_ms()));
+    let (wanted, first) = with_pool(pool, |pool| pool.begin(local_ms()));
     let leased = lease(env, client_id, window, limit, wanted).await;
     if first {
-        with_pool(client_id, |pool| pool.end(local_ms()));
+        with_pool(pool, |pool| pool.end(local_ms()));
     }
     let mut leased = leased.map_err(|error| {
         worker::console_error!("client limit: {error}");
@@ -64,32 +66,32 @@ pub(crate) async fn spend(
     })?;
     let spent = leased.spend();
     if spent.admitted() {
-        with_pool(client_id, |pool| pool.add(leased));
+        with_pool(pool, |pool| pool.add(leased));
         return Ok(spent);
     }
     // Another request's lease may have come meanwhile.
-    spend_own(client_id, window, limit).ok_or_else(|| Rejected::RateLimited {
+    spend_own(pool, window, limit).ok_or_else(|| Rejected::RateLimited {
         spent,
         retry_after_s: retry_after_s(spent.ends_ms, now_ms),
     })
 }
 
-fn spend_own(client_id: &str, window: Window, limit: u64) -> Option<Spent> {
+fn spend_own(key: &str, window: Window, limit: u64) -> Option<Spent> {
     POOLS.with_borrow_mut(|pools| {
-        let mut pool = pools.get_mut(client_id)?;
+        let mut pool = pools.get_mut(key)?;
         let permits = pool.permits.as_mut()?;
         permits.allow(window, limit).then(|| permits.spend())
     })
 }
 
-fn with_pool<T>(client_id: &str, act: impl FnOnce(&mut Pool) -> T) -> T {
+fn with_pool<T>(key: &str, act: impl FnOnce(&mut Pool) -> T) -> T {
     POOLS.with_borrow_mut(|pools| {
-        if let Some(mut pool) = pools.get_mut(client_id) {
+        if let Some(mut pool) = pools.get_mut(key) {
             return act(&mut pool);
         }
         let mut pool = Pool::default();
         let done = act(&mut pool);
-        pools.insert(client_id.to_owned(), pool);
+        pools.insert(key.to_owned(), pool);
         done
     })
 }

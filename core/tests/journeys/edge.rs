@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use agentidp_core::dev::EdgeSettings;
 use reqwest::StatusCode;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::support::stores::send;
 use crate::support::{Deployment, free_port, status_at, text};
 
 #[tokio::test]
@@ -176,6 +178,27 @@ async fn an_edge_that_has_never_reached_its_core_or_has_lost_it_admits_nobody() 
     assert!(last.duration_since(lost) <= Duration::from_secs(2));
     // And found again, without a restart.
     deployment.start_core().await;
+    assert_eq!(status_at(&deployment, &url, &token).await, StatusCode::OK);
+    deployment.stop().await;
+}
+
+#[tokio::test]
+async fn a_core_that_takes_a_question_and_never_answers_is_not_waited_for() {
+    let mut deployment = Deployment::start().await;
+    let tenant = deployment.tenant("enterprise").await;
+    let token = deployment.token(&tenant.agent).await;
+    let edge = deployment.start_edge(&[&tenant], "").await;
+    let url = format!("{edge}/verify");
+    assert_eq!(status_at(&deployment, &url, &token).await, StatusCode::OK);
+    send(deployment.core_id(), Signal::STOP);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for _ in 0..3 {
+        let asked = Instant::now();
+        let status = status_at(&deployment, &url, &token).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(asked.elapsed() < Duration::from_secs(2));
+    }
+    send(deployment.core_id(), Signal::CONT);
     assert_eq!(status_at(&deployment, &url, &token).await, StatusCode::OK);
     deployment.stop().await;
 }

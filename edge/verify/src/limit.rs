@@ -88,14 +88,9 @@ impl Counter {
         Self { window, used: 0 }
     }
 
-    /// Counts one use at `now` against `limit`. A use beyond the limit is not
-    /// counted: refusals cost nobody anything, and the count needs no new write.
-    pub fn take(&mut self, now: Window, limit: u64) -> Spent {
-        self.lease(now, limit, 1).spend()
-    }
-
     /// Counts up to `wanted` uses before they are made: a share of what is left,
-    /// which shrinks to one as that gets less, and to none where nothing is.
+    /// which shrinks to one as that gets less, and to none where nothing is. A use
+    /// beyond the limit is not counted: refusals cost nobody anything.
     pub fn lease(&mut self, now: Window, limit: u64, wanted: u64) -> Permits {
         let other_length = now.length_ms != self.window.length_ms;
         if other_length || now.index > self.window.index || self.is_far_ahead_of(now) {
@@ -204,7 +199,7 @@ mod tests {
         let mut counter = Counter::new(minute(7));
         let admitted = |counter: &mut Counter, index| {
             (0..10)
-                .filter(|_| counter.take(minute(index), 3).admitted())
+                .filter(|_| counter.lease(minute(index), 3, 1).spend().admitted())
                 .count()
         };
         assert_eq!(admitted(&mut counter, 7), 3);
@@ -214,17 +209,17 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_gives_no_second_quota() {
         let mut counter = Counter::new(minute(7));
-        assert!(counter.take(minute(7), 1).admitted());
-        assert!(!counter.take(minute(6), 1).admitted());
-        assert!(!counter.take(minute(7), 1).admitted());
-        assert!(counter.take(minute(8), 1).admitted());
+        assert!(counter.lease(minute(7), 1, 1).spend().admitted());
+        assert!(!counter.lease(minute(6), 1, 1).spend().admitted());
+        assert!(!counter.lease(minute(7), 1, 1).spend().admitted());
+        assert!(counter.lease(minute(8), 1, 1).spend().admitted());
     }
 
     #[test]
     fn a_clock_that_was_far_ahead_does_not_shut_a_client_out() {
         let mut counter = Counter::new(minute(1_000));
-        assert!(counter.take(minute(1_000), 1).admitted());
-        assert!(counter.take(minute(7), 1).admitted());
+        assert!(counter.lease(minute(1_000), 1, 1).spend().admitted());
+        assert!(counter.lease(minute(7), 1, 1).spend().admitted());
     }
 
     #[test]
@@ -268,11 +263,11 @@ mod tests {
     fn a_raised_limit_counts_from_what_was_used() {
         let mut counter = Counter::new(minute(7));
         for _ in 0..5 {
-            counter.take(minute(7), 2);
+            counter.lease(minute(7), 2, 1).spend();
         }
-        let spent = counter.take(minute(7), 4);
+        let spent = counter.lease(minute(7), 4, 1).spend();
         assert!(spent.admitted());
         assert_eq!(spent.remaining(), 1);
-        assert_eq!(counter.take(minute(7), 0).remaining(), 0);
+        assert_eq!(counter.lease(minute(7), 0, 1).spend().remaining(), 0);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use agentidp_verify::limit::{Counter, Spent, Window, retry_after_s};
+use agentidp_verify::limit::{Counter, Permits, Spent, Window, retry_after_s};
 use proptest::prelude::*;
 
 /// Moments that a clock shows which stumbles by no more than two windows.
@@ -26,6 +26,17 @@ fn minute(index: u64) -> Window {
     }
 }
 
+/// How many uses are left of these permits.
+fn left(mut permits: Permits, limit: u64) -> u64 {
+    let mut left = 0;
+    while permits.any() {
+        assert!(permits.allow(minute(7), limit));
+        permits.spend();
+        left += 1;
+    }
+    left
+}
+
 proptest! {
     #![proptest_config(super::config())]
 
@@ -37,7 +48,7 @@ proptest! {
         let mut counter = Counter::new(minute(indices[0]));
         let mut admitted: HashMap<u64, u64> = HashMap::new();
         for index in indices {
-            let spent = counter.take(minute(index), limit);
+            let spent = counter.lease(minute(index), limit, 1).spend();
             let window = spent.ends_ms / 60_000 - 1;
             prop_assert!(window >= index, "a use counts now or later, never before");
             let count = admitted.entry(window).or_default();
@@ -55,7 +66,7 @@ proptest! {
         let mut counter = Counter::new(minute(7));
         let mut used = 0;
         for limit in limits {
-            let spent = counter.take(minute(7), limit);
+            let spent = counter.lease(minute(7), limit, 1).spend();
             prop_assert_eq!(spent.admitted(), used < limit);
             used += u64::from(spent.admitted());
             prop_assert_eq!(spent.remaining(), limit.saturating_sub(used));
@@ -69,12 +80,50 @@ proptest! {
         let mut counter = Counter::new(Window::at(0, 0));
         for (now_ms, length_ms, limit) in uses {
             let window = Window::at(now_ms, length_ms);
-            let spent = counter.take(window, limit);
+            let spent = counter.lease(window, limit, 1).spend();
             prop_assert!(spent.remaining() <= limit);
             prop_assert!(!spent.admitted() || limit > 0);
             prop_assert_eq!(spent.headers()[0].1.clone(), limit.to_string());
             prop_assert!(retry_after_s(spent.ends_ms, now_ms) >= 1);
         }
+    }
+
+    #[test]
+    fn leases_of_many_isolates_admit_no_more_than_the_limit_whoever_loses_one(
+        turns in prop::collection::vec((0..4usize, 1..80u64, 0..10u8, 0..40u8), 1..200),
+        limit in 0..200u64,
+    ) {
+        let mut object = Counter::new(minute(7));
+        let mut isolates: [Option<Permits>; 4] = [None; 4];
+        let mut used = 0;
+        let mut lost = 0;
+        for (isolate, wanted, uses, luck) in turns {
+            let own = &mut isolates[isolate];
+            // An isolate ends now and then, and what it had ends with it.
+            if luck == 0 {
+                lost += own.take().map_or(0, |permits| left(permits, limit));
+            }
+            let leased = object.lease(minute(7), limit, wanted);
+            match own {
+                Some(own) => own.add(leased),
+                None => *own = Some(leased),
+            }
+            let Some(own) = own else { continue };
+            for _ in 0..uses {
+                let spent = own.spend();
+                prop_assert!(spent.remaining() <= limit);
+                used += u64::from(spent.admitted());
+            }
+            prop_assert!(used + lost <= limit);
+        }
+        let unspent: u64 = isolates.into_iter().flatten().map(|own| left(own, limit)).sum();
+        let object_has = limit - used - lost - unspent;
+        // Nothing is lost but what an isolate took with it.
+        let mut rest = 0;
+        while object.lease(minute(7), limit, 1).spend().admitted() {
+            rest += 1;
+        }
+        prop_assert_eq!(rest, object_has);
     }
 
     #[test]
