@@ -139,3 +139,10 @@ impl<'a> Change<'a> {
             .await
     }
 }
+
+/// The number of the last change. Whatever has a number up to it is visible.
+pub(crate) async fn head(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!("SELECT seq FROM change_head")
+        .fetch_one(connection)
+        .await
+}

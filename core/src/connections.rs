@@ -1,5 +1,5 @@
-//! How many connections are open: in all, as many as files may be, and of one
-//! address a third of that, so that no single one keeps all others out.
+//! How many connections a listener has open: in all, as many as it was given, and
+//! of one address a third of that, so that no single one keeps all others out.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,11 +10,9 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::addresses::{counted_as, trusts};
 
-/// How many connections are open at a time; the next one waits.
+/// How many connections are open at a time, where there are files enough; the next
+/// one waits.
 const MOST_CONNECTIONS: usize = 12_000;
-/// How many of them may be one address's (of IPv6: one /64's); the next one is
-/// closed. A trusted proxy's are its clients', and not counted.
-const MOST_OF_AN_ADDRESS: usize = 4_000;
 /// How many files stay free for the stores and whatever else is opened.
 const SPARE_FILES: usize = 256;
 
@@ -25,20 +23,32 @@ pub(crate) fn most_connections() -> usize {
     files.saturating_sub(SPARE_FILES).clamp(1, MOST_CONNECTIONS)
 }
 
-/// The connections of each address.
-#[derive(Default, Clone)]
-pub(crate) struct Places(Arc<Mutex<HashMap<IpAddr, usize>>>);
+/// The connections of each address (of IPv6: of each /64). Those of a trusted proxy
+/// are its clients', and not counted.
+#[derive(Clone)]
+pub(crate) struct Places {
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    most_of_an_address: usize,
+}
 
 impl Places {
+    /// Among `most` connections.
+    pub(crate) fn among(most: usize) -> Self {
+        Self {
+            taken: Arc::default(),
+            most_of_an_address: most.div_ceil(3),
+        }
+    }
+
     /// A place for a connection from `peer`, unless its address has all it may have.
     pub(crate) fn take(&self, peer: IpAddr, trusted: &[IpNet]) -> Option<Place> {
         if trusts(trusted, peer) {
             return Some(Place(None));
         }
         let address = counted_as(peer);
-        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(address).or_default();
-        if *count == MOST_OF_AN_ADDRESS {
+        if *count == self.most_of_an_address {
             return None;
         }
         *count += 1;
@@ -55,7 +65,7 @@ impl Drop for Place {
         let Some((places, address)) = &self.0 else {
             return;
         };
-        let mut taken = places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = places.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = taken.get_mut(address) {
             *count -= 1;
             if *count == 0 {
@@ -71,12 +81,10 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_places_and_gets_back_what_it_leaves() {
-        let places = Places::default();
+        let places = Places::among(10);
         let one: IpAddr = "2001:db8::1".parse().unwrap();
         let neighbour: IpAddr = "2001:db8::2".parse().unwrap();
-        let mut held: Vec<Place> = (0..MOST_OF_AN_ADDRESS)
-            .map(|_| places.take(one, &[]).unwrap())
-            .collect();
+        let mut held: Vec<Place> = (0..4).map(|_| places.take(one, &[]).unwrap()).collect();
         assert!(places.take(neighbour, &[]).is_none());
         assert!(places.take("203.0.113.9".parse().unwrap(), &[]).is_some());
         assert!(
@@ -87,6 +95,6 @@ mod tests {
         held.pop();
         held.push(places.take(neighbour, &[]).unwrap());
         drop(held);
-        assert!(places.0.lock().unwrap().is_empty());
+        assert!(places.taken.lock().unwrap().is_empty());
     }
 }

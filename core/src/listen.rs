@@ -22,7 +22,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::addresses::client_address;
-use crate::connections::{Places, most_connections};
+use crate::connections::Places;
 
 /// How long a head may take to arrive. It is also how long an idle connection
 /// is kept.
@@ -37,11 +37,12 @@ const LINGER: Duration = Duration::from_millis(300);
 /// How long a stop waits for what is in flight.
 const STOP_PATIENCE: Duration = Duration::from_secs(6);
 
-/// Serves `router` on `listener` until `stop` is done, then finishes what is in
-/// flight.
+/// Serves `router` on `listener` until `stop` is done, with no more than `most`
+/// connections at a time, then finishes what is in flight.
 pub async fn listen(
     listener: TcpListener,
     router: Router,
+    most: usize,
     trusted_proxies: Vec<IpNet>,
     stop: impl Future<Output = ()>,
 ) {
@@ -49,10 +50,10 @@ pub async fn listen(
         router,
         trusted: trusted_proxies.into(),
         connections: GracefulShutdown::new(),
-        places: Places::default(),
+        places: Places::among(most),
         stopping: Arc::default(),
     };
-    let free = Arc::new(Semaphore::new(most_connections()));
+    let free = Arc::new(Semaphore::new(most));
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {

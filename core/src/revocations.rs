@@ -9,6 +9,7 @@ use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
 use crate::clock::{Now, from_unix_s};
+use crate::hot::Mark;
 use crate::ids::OrgId;
 
 /// An entry to be made or lifted.
@@ -67,9 +68,13 @@ impl Revocation {
     }
 }
 
-/// The hot store's mark of a revoked token.
-pub(crate) fn key(jti: &str) -> String {
-    format!("revoked:{jti}")
+/// The hot store's mark of a revoked token, which dies by itself at `exp` (Unix
+/// seconds).
+pub(crate) fn mark(jti: &str, exp: u64) -> Mark {
+    Mark {
+        key: format!("revoked:{jti}"),
+        expires_ms: exp.saturating_mul(1_000),
+    }
 }
 
 const fn word(kind: Kind) -> &'static str {

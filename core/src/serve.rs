@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinSet;
 
 use crate::addresses::Addresses;
 use crate::app::App;
 use crate::audit::Writer;
 use crate::clients::Clients;
 use crate::config::{Config, DatabaseUrl};
+use crate::connections::most_connections;
 use crate::credentials::Uses;
 use crate::database::Database;
 use crate::health::Looked;
@@ -21,7 +23,7 @@ use crate::limits::Ledger;
 use crate::metrics::Metrics;
 use crate::once::Seal;
 use crate::policy::{Policies, Trapped};
-use crate::{follow, hot, listen, migrate, routes};
+use crate::{follow, hot, housekeeping, listen, migrate, mirror, routes};
 
 /// How long the start waits for PostgreSQL and for Redis.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -31,6 +33,9 @@ const LAST_PATIENCE: Duration = Duration::from_millis(2_500);
 /// How many connections may wait to be accepted: what comes in a flood beyond that
 /// is asked by its system to come again, a second later.
 const MOST_UNACCEPTED: u32 = 4_096;
+
+/// How many connections `METRICS_PORT` has at a time.
+const MOST_SCRAPERS: usize = 64;
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +156,11 @@ impl Service {
     /// Serves until `stop`, then finishes what is in flight and what the record
     /// still waits for.
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let follower = tokio::spawn(follow::follow(Arc::clone(&self.app)));
+        // Side by side: nothing delays the news of a change.
+        let mut beside = JoinSet::new();
+        beside.spawn(follow::follow(Arc::clone(&self.app)));
+        beside.spawn(mirror::mirror(Arc::clone(&self.app)));
+        beside.spawn(housekeeping::keep_house(Arc::clone(&self.app)));
         let stop = async {
             stop.await;
             tracing::info!("Shutting down gracefully...");
@@ -163,6 +172,7 @@ impl Service {
             tokio::spawn(listen::listen(
                 listener,
                 router,
+                MOST_SCRAPERS,
                 Vec::new(),
                 std::future::pending(),
             ))
@@ -170,17 +180,18 @@ impl Service {
         listen::listen(
             self.listener,
             routes::router(Arc::clone(&self.app)),
+            most_connections(),
             trusted,
             stop,
         )
         .await;
-        follower.abort();
+        beside.abort_all();
         if let Some(metrics) = metrics {
             metrics.abort();
         }
         let written = async {
             self.app.audit.close().await;
-            follow::write_uses(&self.app).await;
+            housekeeping::write_uses(&self.app).await;
             self.app.database.close().await;
         };
         // Whoever was answered has its event on disk already.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::clock::Now;
-use crate::hot::{Counted, HotError, HotStore, Tick};
+use crate::hot::{Counted, HotError, HotStore, Mark, Tick};
 
 /// How many operations pass between two sweeps of what has expired.
 const SWEEP_EVERY: u32 = 4_096;
@@ -109,12 +109,15 @@ impl HotStore for MemoryStore {
         Ok(())
     }
 
-    async fn mark(&self, key: &str, expires_ms: u64, now: Now) -> Result<(), HotError> {
-        let entry = Entry {
-            value: 1,
-            expires_ms,
-        };
-        self.lock(now).entries.insert(key.to_owned(), entry);
+    async fn mark(&self, marks: &[Mark], now: Now) -> Result<(), HotError> {
+        let entries = marks.iter().map(|mark| {
+            let entry = Entry {
+                value: 1,
+                expires_ms: mark.expires_ms,
+            };
+            (mark.key.clone(), entry)
+        });
+        self.lock(now).entries.extend(entries);
         Ok(())
     }
 

@@ -29,6 +29,15 @@ pub struct Tick {
     pub expires_ms: u64,
 }
 
+/// A key that is there until it expires.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The key.
+    pub key: String,
+    /// When it is forgotten, Unix milliseconds.
+    pub expires_ms: u64,
+}
+
 /// What counters have come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
@@ -61,8 +70,8 @@ pub trait HotStore: Send + Sync + std::fmt::Debug {
     /// key, never goes below zero.
     async fn take_back(&self, keys: &[String], epoch: u64, now: Now) -> Result<(), HotError>;
 
-    /// Sets a mark until `expires_ms` (Unix milliseconds).
-    async fn mark(&self, key: &str, expires_ms: u64, now: Now) -> Result<(), HotError>;
+    /// Sets marks, in one round trip.
+    async fn mark(&self, marks: &[Mark], now: Now) -> Result<(), HotError>;
 
     /// Whether there is such a key.
     async fn exists(&self, key: &str, now: Now) -> Result<bool, HotError>;

@@ -9,7 +9,7 @@ use redis::{Client, Script};
 
 use super::group::Group;
 use crate::clock::Now;
-use crate::hot::{Counted, HotError, HotStore, Tick};
+use crate::hot::{Counted, HotError, HotStore, Mark, Tick};
 
 /// How long one command may take before the caller is told that it failed.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -102,14 +102,21 @@ impl HotStore for RedisStore {
         Ok(())
     }
 
-    async fn mark(&self, key: &str, expires_ms: u64, now: Now) -> Result<(), HotError> {
-        redis::cmd("SET")
-            .arg(key)
-            .arg(1)
-            .arg("PX")
-            .arg(left_ms(expires_ms, now))
-            .query_async(&mut self.connection.clone())
-            .await
+    async fn mark(&self, marks: &[Mark], now: Now) -> Result<(), HotError> {
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let mut pipe = redis::pipe();
+        for mark in marks {
+            let left = left_ms(mark.expires_ms, now);
+            pipe.cmd("SET")
+                .arg(&mark.key)
+                .arg(1)
+                .arg("PX")
+                .arg(left)
+                .ignore();
+        }
+        pipe.query_async(&mut self.connection.clone()).await
     }
 
     async fn exists(&self, key: &str, _: Now) -> Result<bool, HotError> {

@@ -84,7 +84,13 @@ async fn counters_and_marks_are_forgotten_when_they_expire() {
             expires_ms: soon,
         };
         store.count(&[tick], start).await.unwrap();
-        store.mark(&mark, soon, start).await.unwrap();
+        let marks = [&mark, &key("other")].map(|key| Mark {
+            key: key.clone(),
+            expires_ms: soon,
+        });
+        store.mark(&marks, start).await.unwrap();
+        store.mark(&[], start).await.unwrap();
+        assert!(store.exists(&marks[1].key, start).await.unwrap());
         assert!(store.exists(&mark, start).await.unwrap());
 
         while Now::read().ms() <= soon + 20 {

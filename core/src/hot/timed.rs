@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use super::{Counted, HotError, HotStore, Tick};
+use super::{Counted, HotError, HotStore, Mark, Tick};
 use crate::clock::Now;
 use crate::metrics::Metrics;
 
@@ -61,9 +61,8 @@ impl HotStore for Timed {
         self.time("setnx", self.store.begin_epoch(now)).await
     }
 
-    async fn mark(&self, key: &str, expires_ms: u64, now: Now) -> Result<(), HotError> {
-        self.time("set", self.store.mark(key, expires_ms, now))
-            .await
+    async fn mark(&self, marks: &[Mark], now: Now) -> Result<(), HotError> {
+        self.time("set", self.store.mark(marks, now)).await
     }
 
     async fn exists(&self, key: &str, now: Now) -> Result<bool, HotError> {

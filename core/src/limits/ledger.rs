@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use super::LimitError;
 use crate::app::App;
 use crate::clock::{Now, from_ms};
-use crate::hot::{HotError, Tick};
+use crate::hot::{self, HotError, Tick};
 
 /// How many counters' marks are remembered, about 150 bytes each. One that was
 /// forgotten is read or written once more.
@@ -151,7 +151,11 @@ impl Ledger {
                     self.marks
                         .insert(counter.tick.key.clone(), Known { epoch, mark });
                 }
-                app.hot.mark(&raised, counter.tick.expires_ms, now).await?;
+                let raised = hot::Mark {
+                    key: raised,
+                    expires_ms: counter.tick.expires_ms,
+                };
+                app.hot.mark(&[raised], now).await?;
             }
             self.raised.insert(counter.tick.key.clone(), epoch);
         }

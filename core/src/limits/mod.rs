@@ -1,7 +1,7 @@
 //! The contract's limits: the window of a client, the day of a tenant, the month
 //! of a client, counted in the hot store under the contract's keys. A count is
 //! made first and looked at after: nobody gets past a limit by asking at once.
-//! What the [`ledger`] has on disk outlives the store.
+//! What the ledger has on disk outlives the store.
 
 pub(crate) mod ledger;
 
@@ -104,6 +104,7 @@ impl From<LimitError> for Failure {
             LimitError::Unknown(error) => error.into(),
             LimitError::Database(error) => error.into(),
             LimitError::Unsettled => {
+                tracing::error!("Redis client error the counters were lost again and again");
                 Self::Unavailable("The counters are being restored at the moment.")
             }
             // The writer has logged why.

@@ -41,13 +41,9 @@ pub(super) async fn revoke(
             .await?;
         change.commit().await?;
     }
-    let expires_ms = claims.exp.saturating_mul(1_000);
-    if let Err(error) = app
-        .hot
-        .mark(&revocations::key(&claims.jti), expires_ms, now)
-        .await
-    {
-        // The row is what counts; the follower makes up for the mark.
+    let mark = revocations::mark(&claims.jti, claims.exp);
+    if let Err(error) = app.hot.mark(&[mark], now).await {
+        // The row is what counts; the mirror makes up for the mark.
         tracing::error!("Redis client error {error}");
     }
     Ok(StatusCode::OK)
