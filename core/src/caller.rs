@@ -18,7 +18,7 @@ use crate::clock::Now;
 use crate::error::Failure;
 use crate::ids::{AgentId, OrgId};
 use crate::keys::AwsLc;
-use crate::limits::{self, LimitError, Refused};
+use crate::limits;
 use crate::revocations::is_revoked;
 use crate::scope;
 
@@ -27,15 +27,8 @@ use crate::scope;
 pub struct Caller {
     client: Arc<Client>,
     token: Verified,
-    /// The limit that this call ran into, for whoever may not be stopped by it.
-    over: Option<Over>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Over {
-    Limit(Refused),
-    /// The counters could not be reached.
-    Unknown,
+    /// Why this call was not admitted by the limits, for whoever they stop.
+    over: Option<Failure>,
 }
 
 impl Caller {
@@ -79,13 +72,7 @@ impl Caller {
     /// 403 without the scope, 429 where a limit is spent, 503 where nobody knows.
     pub fn may(&self, scope: &'static str) -> Result<(), Failure> {
         self.may_even_when_spent(scope)?;
-        match self.over {
-            None => Ok(()),
-            Some(Over::Limit(refused)) => Err(refused.into()),
-            Some(Over::Unknown) => Err(Failure::Unavailable(
-                "The counters cannot be reached at the moment.",
-            )),
-        }
+        self.over.clone().map_or(Ok(()), Err)
     }
 
     /// The same for what takes something out of service: a spent limit never
@@ -120,19 +107,11 @@ impl FromRequestParts<Arc<App>> for Caller {
             .await?
             .filter(|client| client.is_in_service() && client.org_id.to_string() == claims.org_id)
             .ok_or(Rejected::Revoked)?;
-        let over = match limits::charge_call(app, &client, now).await {
-            Ok(_) => None,
-            Err(LimitError::Refused(refused)) => Some(Over::Limit(refused)),
-            Err(unknown) => {
-                // As a failure it is logged; what stops somebody goes on without it.
-                let _ = Failure::from(unknown);
-                Some(Over::Unknown)
-            }
-        };
+        let charged = limits::charge_call(app, &client, now).await;
         Ok(Self {
             client,
             token,
-            over,
+            over: charged.err().map(Failure::from),
         })
     }
 }

@@ -31,11 +31,10 @@ impl Now {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let says = since.map_or(0, |since| since.as_millis() as i64);
         let running = BEGAN.get_or_init(Instant::now).elapsed().as_millis() as i64;
-        let was = AHEAD.load(Ordering::Relaxed);
-        let ahead = advance(was, says - running);
-        if ahead != was {
-            AHEAD.store(ahead, Ordering::Relaxed);
-        }
+        let said = says - running;
+        let advanced = |was| Some(advance(was, said));
+        let was = AHEAD.fetch_update(Ordering::Relaxed, Ordering::Relaxed, advanced);
+        let ahead = was.map_or(said, |was| advance(was, said));
         Self::from_ms((running + ahead).unsigned_abs())
     }
 

@@ -63,11 +63,6 @@ impl Database {
         self.pool.begin_with(BEGIN).await
     }
 
-    /// The pool itself, for the migrator.
-    pub const fn pool(&self) -> &PgPool {
-        &self.pool
-    }
-
     /// How many connections are in use.
     pub fn active(&self) -> u32 {
         let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const UNAVAILABLE_RETRY_S: u64 = 1;
 
 /// A failed request.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Failure {
     /// 400: the request cannot be read.
     Unreadable(Cow<'static, str>),

@@ -125,8 +125,12 @@ async fn serve() -> Outcome {
     let config = Config::from_env()?;
     let metrics = Arc::new(Metrics::new()?);
     let _flush = telemetry::start(config.app_env, Some(Arc::clone(&metrics)));
-    let stop = signalled()?;
-    Service::start(config, metrics).await?.run(stop).await;
+    let mut stop = std::pin::pin!(signalled()?);
+    tokio::select! {
+        started = Service::start(config, metrics) => started?.run(stop).await,
+        // Nothing has been answered yet.
+        () = &mut stop => tracing::info!("Shutting down gracefully..."),
+    }
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 //! What Prometheus reads: the contract's names, for what exists. A label whose
-//! values tenants choose is bounded: past [`MOST_SERIES`] they count as `other`.
+//! values tenants choose is bounded: past `MOST_SERIES` they count as `other`.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};

@@ -15,7 +15,7 @@ static MIGRATIONS: Migrator = Migrator {
 };
 
 /// The advisory lock of whoever migrates; any number that nobody else uses.
-const LOCK: i64 = 0x4167_656e_7449_6450;
+pub const LOCK: i64 = 0x4167_656e_7449_6450;
 
 /// Applies what has not been applied.
 ///
@@ -23,6 +23,10 @@ const LOCK: i64 = 0x4167_656e_7449_6450;
 /// Nothing has changed then.
 pub async fn migrate(database: &Database, now: Now) -> Result<(), sqlx::migrate::MigrateError> {
     let mut transaction: Transaction<'static, Postgres> = database.begin().await?;
+    // Another process's migrations may take their time.
+    sqlx::query("SET LOCAL lock_timeout = 0")
+        .execute(&mut *transaction)
+        .await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(LOCK)
         .execute(&mut *transaction)

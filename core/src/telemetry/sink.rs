@@ -13,7 +13,7 @@ const GATHER: Duration = Duration::from_millis(2);
 /// How many bytes may wait to be written.
 const MOST_WAITING: usize = 4 << 20;
 /// How long the end of the process waits for them.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Where lines are given.
 #[derive(Clone)]
@@ -32,6 +32,7 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     bytes: Vec<u8>,
+    /// How many lines were lost since this was said last.
     lost: u64,
     closing: bool,
     written: bool,
@@ -44,7 +45,7 @@ impl Sink {
         let of_thread = Arc::clone(&shared);
         let started = std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write_all(&of_thread, &mut io::stdout()));
+            .spawn(move || write_all(&of_thread, &mut io::stdout(), say_lost));
         if started.is_err() {
             shared.lock().written = true;
         }
@@ -104,9 +105,14 @@ impl Drop for Flush {
     }
 }
 
+/// Says so as an event, which has the log's own form.
+fn say_lost(lines: u64) {
+    tracing::warn!(lines, "lines of the log were lost: nobody read it");
+}
+
 /// Writes to `out` until the end. Whoever read the log may have gone: that is no
 /// failure of anything.
-fn write_all(shared: &Shared, out: &mut impl io::Write) {
+fn write_all(shared: &Shared, out: &mut impl io::Write, say_lost: impl Fn(u64)) {
     let mut bytes = Vec::new();
     loop {
         let waiting = shared.lock();
@@ -125,12 +131,11 @@ fn write_all(shared: &Shared, out: &mut impl io::Write) {
         std::mem::swap(&mut waiting.bytes, &mut bytes);
         let lost = std::mem::take(&mut waiting.lost);
         drop(waiting);
-        if lost > 0 {
-            let line = format!("{lost} lines of the log were lost: nobody read it\n");
-            bytes.extend_from_slice(line.as_bytes());
-        }
         let _ = out.write_all(&bytes).and_then(|()| out.flush());
         bytes.clear();
+        if lost > 0 {
+            say_lost(lost);
+        }
         let mut waiting = shared.lock();
         if closing && waiting.bytes.is_empty() {
             waiting.written = true;
@@ -169,7 +174,12 @@ mod tests {
     fn start(reader: &Reader) -> (Sink, Flush) {
         let shared = Arc::new(Shared::default());
         let (of_thread, mut out) = (Arc::clone(&shared), reader.clone());
-        std::thread::spawn(move || write_all(&of_thread, &mut out));
+        let sink = Sink(Arc::clone(&shared));
+        let say_lost = move |lines: u64| {
+            let line = format!("{lines} lost\n");
+            (&sink).write_all(line.as_bytes()).unwrap();
+        };
+        std::thread::spawn(move || write_all(&of_thread, &mut out, say_lost));
         (Sink(Arc::clone(&shared)), Flush(shared))
     }
 
@@ -198,6 +208,7 @@ mod tests {
         drop(flush);
         let read = reader.read.lock().unwrap();
         assert!(read.len() < 20 * line.len());
-        assert!(read.ends_with(b"lines of the log were lost: nobody read it\n"));
+        let kept = read.iter().filter(|byte| **byte == b'x').count() / line.len();
+        assert!(read.ends_with(format!("x{} lost\n", 20 - kept).as_bytes()));
     }
 }
