@@ -4,6 +4,7 @@
 mod answers;
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -80,31 +81,84 @@ async fn every_documented_call_is_served_and_answers_with_a_documented_status() 
 #[test]
 fn every_route_is_documented_with_its_methods() {
     let document = document();
-    let mut found = 0;
-    for file in [
-        "tokens/mod.rs",
-        "tenants/api.rs",
-        "resources/api.rs",
-        "agents/api.rs",
-        "credentials/api.rs",
-        "edge_sync/api.rs",
-    ] {
-        let source = std::fs::read_to_string(root().join("core/src").join(file)).unwrap();
-        let (_, routes) = source.split_once("Router::new()").unwrap();
-        let (routes, _) = routes.split_once("\n}").unwrap();
-        for route in routes.split(".route(").skip(1) {
-            let path = route.split('"').nth(1).unwrap();
-            let served: BTreeSet<&str> = ["get", "post", "patch", "delete"]
-                .into_iter()
-                .filter(|method| route.contains(&format!("{method}(")))
-                .collect();
-            let documented = operations(&document).filter(|(documented, ..)| *documented == path);
-            let documented: BTreeSet<&str> = documented.map(|(_, method, _)| method).collect();
-            assert_eq!(documented, served, "{path}");
-            found += 1;
+    let files = sources(&root().join("core/src"));
+    let mut unserved: BTreeSet<&str> = document["paths"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    for (path, methods) in files.iter().flat_map(|(_, source)| routes(source)) {
+        let documented = operations(&document).filter(|(documented, ..)| *documented == path);
+        let documented: BTreeSet<&str> = documented.map(|(_, method, _)| method).collect();
+        assert_eq!(documented, methods, "{path}");
+        unserved.remove(path);
+    }
+    // Their paths depend on the issuer's.
+    let metadata = [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/openid-configuration",
+    ];
+    assert_eq!(unserved, BTreeSet::from(metadata));
+}
+
+/// The routes with a path of their own, and the methods that each serves.
+fn routes(source: &str) -> Vec<(&str, BTreeSet<&'static str>)> {
+    let calls = source.split(".route(").skip(1);
+    let routes = calls.filter_map(|call| {
+        let mut depth = 1;
+        let end = call.find(|c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth == 0
+        })?;
+        let (path, served) = call[..end]
+            .trim_start()
+            .strip_prefix('"')?
+            .split_once('"')?;
+        let methods = ["get", "post", "put", "patch", "delete"]
+            .into_iter()
+            .filter(|method| served.contains(&format!("{method}(")))
+            .collect();
+        Some((path, methods))
+    });
+    routes.collect()
+}
+
+/// Every Rust file below `folder`, and what is in it.
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let source = std::fs::read_to_string(&path).unwrap();
+            found.push((path, source));
         }
     }
-    assert!(found >= 13, "{found}");
+    found
+}
+
+#[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let text = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let journeys = root().join("core/tests/journeys");
+    let mut named = 0;
+    for name in text.split('`').skip(1).step_by(2) {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
+        let Some((module, function)) = name.rsplit_once("::").filter(|_| name.chars().all(is_word))
+        else {
+            continue;
+        };
+        if (module, function) == ("floods", "x") || (module, function) == ("losses::revoked", "x") {
+            continue;
+        }
+        let file = journeys.join(format!("{}.rs", module.replace("::", "/")));
+        let source = std::fs::read_to_string(&file).unwrap_or_else(|_| panic!("{name}: no file"));
+        assert!(source.contains(&format!("fn {function}(")), "{name}");
+        named += 1;
+    }
+    assert!(named > 50, "{named}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::support::guarded::{Guarded, INNER};
-use crate::support::{Deployment, free_port, raw, read_env, run};
+use crate::support::{Deployment, raw};
 
 #[tokio::test]
 async fn a_path_or_a_body_that_could_be_read_in_two_ways_is_not_passed_on() {
@@ -100,17 +100,9 @@ async fn an_origin_that_answers_nonsense_is_a_bad_gateway_and_the_next_request_i
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
     });
-    let (_, printed, _) = run(&["edge", "register", "nonsense"], deployment.vars()).await;
-    let printed = read_env(&printed);
     let settings = EdgeSettings {
-        core_url: deployment.url.clone(),
-        issuer: deployment.issuer().to_owned(),
-        edge_id: printed["EDGE_ID"].clone(),
-        edge_secret: printed["EDGE_SECRET"].clone(),
-        resources: format!("{}:{}", tenant.org_id, tenant.resource),
         origin_url: format!("http://{address}"),
-        required_scopes: String::new(),
-        port: free_port(),
+        ..deployment.edge_settings(&[&tenant], "").await
     };
     let edge = deployment.start_edge_with(&settings).await;
     for (status, expected) in [

@@ -10,51 +10,8 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use self::text::{read, value};
+use crate::support::contract::METRICS;
 use crate::support::{Deployment, free_port, raw};
-
-/// What exists of the contract: name, type, labels.
-const CONTRACT: [(&str, &str, &[&str]); 12] = [
-    ("agentidp_tokens_issued_total", "counter", &["scope"]),
-    (
-        "agentidp_agents_registered_total",
-        "counter",
-        &["deployment_env"],
-    ),
-    (
-        "agentidp_http_requests_total",
-        "counter",
-        &["method", "route", "status_code"],
-    ),
-    (
-        "agentidp_http_request_duration_seconds",
-        "histogram",
-        &["method", "route", "status_code"],
-    ),
-    (
-        "agentidp_db_query_duration_seconds",
-        "histogram",
-        &["operation"],
-    ),
-    (
-        "agentidp_redis_command_duration_seconds",
-        "histogram",
-        &["command"],
-    ),
-    ("agentidp_credentials_expiring_soon_total", "gauge", &[]),
-    ("agentidp_rate_limit_hits_total", "counter", &["client_id"]),
-    ("agentidp_db_pool_active_connections", "gauge", &[]),
-    ("agentidp_db_pool_waiting_requests", "gauge", &[]),
-    (
-        "agentidp_tenant_api_calls_total",
-        "counter",
-        &["org_id", "tier"],
-    ),
-    (
-        "agentidp_billing_limit_rejections_total",
-        "counter",
-        &["org_id", "limit_type"],
-    ),
-];
 
 /// The window is the day: nothing is counted into two.
 const SETTINGS: [(&str, &str); 1] = [("RATE_LIMIT_WINDOW_MS", "86400000")];
@@ -101,7 +58,7 @@ async fn each_metric_of_the_contract_is_there_with_its_type_its_labels_and_its_c
     let text = scrape(&deployment).await;
     let series = read(&text);
     let mut names = BTreeSet::new();
-    for (name, kind, labels) in CONTRACT {
+    for (name, kind, labels) in METRICS {
         assert!(text.contains(&format!("# TYPE {name} {kind}\n")), "{name}");
         assert!(text.contains(&format!("# HELP {name} ")), "{name}");
         let suffixes: &[&str] = match kind {

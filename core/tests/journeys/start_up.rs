@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use agentidp_core::migrate;
 use reqwest::StatusCode;
 use serde_json::Value;
 use sqlx::PgPool;
@@ -93,9 +94,21 @@ async fn an_unmigrated_database_is_alive_and_not_ready_until_migrate_has_run() {
         .unwrap();
     assert_eq!(token.status(), StatusCode::SERVICE_UNAVAILABLE);
 
-    // Twice, and from two processes at once.
-    let (one, two) = tokio::join!(run(&["migrate"], &vars), run(&["migrate"], &vars));
+    // Twice, and from two processes at once, while a third one takes its time.
+    let third = PgPool::connect(&url).await.unwrap();
+    let mut holding = third.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(migrate::LOCK)
+        .execute(&mut *holding)
+        .await
+        .unwrap();
+    let release = async {
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        holding.rollback().await.unwrap();
+    };
+    let (one, two, ()) = tokio::join!(run(&["migrate"], &vars), run(&["migrate"], &vars), release);
     assert!(one.0 && two.0, "{one:?} {two:?}");
+    third.close().await;
     assert!(run(&["migrate"], &vars).await.0);
     let ready = deployment.http.get(at("/ready")).send().await.unwrap();
     assert_eq!(ready.status(), StatusCode::OK);

@@ -4,7 +4,7 @@ use agentidp_core::dev::EdgeSettings;
 
 use super::origin::Origin;
 use super::wire::{Heard, say};
-use super::{Deployment, Tenant, free_port, read_env, run};
+use super::{Deployment, Tenant};
 
 /// A request within a request: whoever reads it as one of its own was led astray.
 pub const INNER: &str = "GET /inner HTTP/1.1\r\nHost: edge\r\n\r\n";
@@ -23,17 +23,9 @@ impl Guarded {
         let mut deployment = Deployment::start().await;
         let tenant = deployment.tenant("enterprise").await;
         let origin = Origin::start().await;
-        let (_, printed, _) = run(&["edge", "register", "guarded"], deployment.vars()).await;
-        let printed = read_env(&printed);
         let settings = EdgeSettings {
-            core_url: deployment.url.clone(),
-            issuer: deployment.issuer().to_owned(),
-            edge_id: printed["EDGE_ID"].clone(),
-            edge_secret: printed["EDGE_SECRET"].clone(),
-            resources: format!("{}:{}", tenant.org_id, tenant.resource),
             origin_url: format!("http://{}", origin.address),
-            required_scopes: String::new(),
-            port: free_port(),
+            ..deployment.edge_settings(&[&tenant], "").await
         };
         Self {
             edge: deployment.start_edge_with(&settings).await,

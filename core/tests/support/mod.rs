@@ -4,6 +4,7 @@
 pub mod accounts;
 mod calls;
 pub mod compose;
+pub mod contract;
 pub mod forge;
 pub mod guarded;
 pub mod load;

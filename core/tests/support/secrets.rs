@@ -2,7 +2,7 @@
 //! is in a log.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
@@ -38,6 +38,20 @@ pub fn keep_pem(pem: &str) {
     lines.filter(|line| line.len() >= SHORTEST).for_each(keep);
 }
 
+/// The logs in `folder` and in whatever is in it.
+fn logs_in(folder: &Path) -> Vec<PathBuf> {
+    let mut logs = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            logs.extend(logs_in(&path));
+        } else if path.extension().is_some_and(|ending| ending == "log") {
+            logs.push(path);
+        }
+    }
+    logs
+}
+
 /// The kept secrets that stand in a log of `folder`.
 pub fn found_in(folder: &Path) -> Vec<String> {
     let kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,12 +61,8 @@ pub fn found_in(folder: &Path) -> Vec<String> {
         let end = &secret.as_bytes()[secret.len() - SHORTEST..];
         by_end.entry(end).or_default().push(secret);
     }
-    let files = std::fs::read_dir(folder).unwrap().flatten();
-    let logs = files
-        .map(|file| file.path())
-        .filter(|path| path.extension().is_some_and(|ending| ending == "log"));
     let mut found = Vec::new();
-    for log in logs {
+    for log in logs_in(folder) {
         let bytes = std::fs::read(&log).unwrap();
         for (at, window) in bytes.windows(SHORTEST).enumerate() {
             let here = by_end.get(window).into_iter().flatten();
