@@ -50,7 +50,7 @@ sqlx: ## Check the statements against the schema and renew .sqlx; DATABASE_URL n
 	@test -n "$$DATABASE_URL" || { echo "set DATABASE_URL to a database that agentidp migrate has migrated"; exit 1; }
 	rm -rf .sqlx && mkdir .sqlx
 	touch core/src/lib.rs
-	SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx $(CARGO) check --release --package agentidp-core
+	SQLX_OFFLINE=false SQLX_OFFLINE_DIR=$(CURDIR)/.sqlx $(CARGO) check --release --locked $(MEMBERS)
 
 toolchain: # The compiler's target for the edge and the policies.
 	@command -v rustup >/dev/null || { echo "rustup is needed: https://rustup.rs"; exit 1; }

@@ -11,8 +11,9 @@ use crate::clock::Now;
 use crate::credentials::{self, LastUse, SecretDigest};
 use crate::database::Database;
 use crate::ids::{AgentId, CredentialId, OrgId};
-use crate::tenants::{self, Tier};
-use crate::{resources, tenants::Status as TenantStatus};
+use crate::policy::{self, InForce};
+use crate::tenants::{self, Status as TenantStatus, Tier};
+use crate::{resources, scope};
 
 /// How many clients are kept, about 1 KB each.
 const MOST_KEPT: usize = 50_000;
@@ -47,6 +48,9 @@ pub struct Client {
     pub scopes: Vec<String>,
     pub(crate) agent_type: String,
     pub(crate) deployment_env: String,
+    pub(crate) capabilities: Vec<String>,
+    /// Its tenant's versions; none where it administers, or it could lock itself out.
+    pub(crate) policy: InForce,
     /// Neither the agent nor its tenant is suspended or gone.
     pub(crate) in_service: bool,
     /// The last second whose tokens are dead, from an entry that was lifted.
@@ -143,7 +147,7 @@ async fn read(
         .execute(&mut *transaction)
         .await?;
     let row = sqlx::query!(
-        r#"SELECT a.org_id AS "org_id: OrgId", a.agent_type, a.deployment_env, a.scopes,
+        r#"SELECT a.org_id AS "org_id: OrgId", a.agent_type, a.deployment_env, a.capabilities, a.scopes,
                   a.status AS "status: Status", t.status AS "tenant_status: TenantStatus",
                   (SELECT max(lifted_at) FROM revocations r
                     WHERE (r.kind = 'agent' AND r.id = a.agent_id::text)
@@ -160,6 +164,11 @@ async fn read(
     let secrets = credentials::usable(&mut *transaction, row.org_id, agent_id, now).await?;
     let audiences = resources::of_tenant(&mut *transaction, row.org_id).await?;
     let tier = tenants::tier_of(&mut *transaction, row.org_id).await?;
+    let policy = if scope::administers(&row.scopes) {
+        InForce::default()
+    } else {
+        policy::in_force(&mut transaction, row.org_id).await?
+    };
     transaction.commit().await?;
     Ok(Some(Client {
         agent_id,
@@ -168,6 +177,8 @@ async fn read(
         scopes: row.scopes,
         agent_type: row.agent_type,
         deployment_env: row.deployment_env,
+        capabilities: row.capabilities,
+        policy,
         in_service: row.status == Status::Active && row.tenant_status == TenantStatus::Active,
         dead_until: row.lifted_at.map(|at| at.unix_timestamp().unsigned_abs()),
         audiences: audiences

@@ -12,6 +12,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::ids::EventId;
+
 /// How long a caller is asked to wait while something is down, in seconds.
 const UNAVAILABLE_RETRY_S: u64 = 1;
 
@@ -50,6 +52,13 @@ pub enum Failure {
     },
     /// An answer of RFC 6749 §5.2.
     OAuth(OAuthError, Cow<'static, str>),
+    /// 400, `access_denied`: a policy's denial, which the decision explains.
+    Denied {
+        /// For the client.
+        why: String,
+        /// Its event's id.
+        decision_id: EventId,
+    },
     /// 503: the cause was logged.
     Unavailable(&'static str),
     /// 500: the cause was logged.
@@ -83,8 +92,6 @@ pub enum OAuthError {
     InvalidScope,
     /// 400
     InvalidTarget,
-    /// 400: a policy's denial.
-    AccessDenied,
 }
 
 impl OAuthError {
@@ -96,7 +103,6 @@ impl OAuthError {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
-            Self::AccessDenied => "access_denied",
         }
     }
 }
@@ -189,9 +195,10 @@ impl Failure {
             Self::OAuth(OAuthError::InvalidClient { .. }, why) => {
                 (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", why.clone())
             }
-            Self::OAuth(OAuthError::AccessDenied | OAuthError::UnauthorizedClient, why) => {
+            Self::OAuth(OAuthError::UnauthorizedClient, why) => {
                 (StatusCode::BAD_REQUEST, "FORBIDDEN", why.clone())
             }
+            Self::Denied { why, .. } => (StatusCode::BAD_REQUEST, "FORBIDDEN", why.clone().into()),
             Self::OAuth(_, why) => (StatusCode::BAD_REQUEST, "INVALID_REQUEST", why.clone()),
             Self::Unavailable(why) => {
                 fixed(StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE", why)
@@ -209,6 +216,9 @@ impl Failure {
         match self {
             Self::Invalid(problems) => {
                 json!({ "code": code, "message": message, "details": problems })
+            }
+            Self::Denied { decision_id, .. } => {
+                json!({ "code": code, "message": message, "decision_id": decision_id })
             }
             _ => json!({ "code": code, "message": message }),
         }
@@ -240,6 +250,7 @@ impl Failure {
     const fn oauth_name(&self) -> &'static str {
         match self {
             Self::OAuth(error, _) => error.name(),
+            Self::Denied { .. } => "access_denied",
             Self::TierLimit { .. }
             | Self::Unavailable(_)
             | Self::Rejected(Rejected::RateLimited { .. } | Rejected::Unavailable { .. }) => {

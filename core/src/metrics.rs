@@ -38,6 +38,10 @@ pub struct Metrics {
     pub(crate) tenant_api_calls: Bounded,
     /// By `org_id` and `limit_type`: refusals of the day and the month.
     pub(crate) billing_limit_rejections: Bounded,
+    /// By `module` (`tier`, `tenant`, `shadow`) and `outcome`.
+    pub(crate) policy_decisions: Bounded,
+    /// By `org_id` and `module`: a tenant's module that did not decide.
+    pub(crate) policy_failures: Bounded,
     pub(crate) credentials_expiring_soon: IntGauge,
     requests: IntCounterVec,
     request_seconds: HistogramVec,
@@ -85,6 +89,18 @@ impl Metrics {
                 "agentidp_billing_limit_rejections_total",
                 "Requests refused because a day's or a month's limit is spent.",
                 &["org_id", "limit_type"],
+            )?,
+            policy_decisions: Bounded::new(
+                &registry,
+                "agentidp_policy_decisions_total",
+                "What policies were asked and said.",
+                &["module", "outcome"],
+            )?,
+            policy_failures: Bounded::new(
+                &registry,
+                "agentidp_policy_failures_total",
+                "Tenants' policies that failed to decide, which denies.",
+                &["org_id", "module"],
             )?,
             credentials_expiring_soon: gauge(
                 &registry,

@@ -8,6 +8,8 @@ pub const MANAGEMENT: &[&str] = &[
     "audit:read",
     "credentials:read",
     "credentials:write",
+    "policies:read",
+    "policies:write",
     "resources:read",
     "resources:write",
     "tenants:read",
@@ -41,6 +43,13 @@ const LONGEST: usize = 64;
 /// Whether `scope` is one of this service's own.
 pub fn is_management(scope: &str) -> bool {
     scope == OPERATOR || MANAGEMENT.contains(&scope)
+}
+
+/// Whether whoever holds `scopes` administers its tenant. A tenant's policy does not
+/// judge it: it could lock everybody out who can change it.
+pub fn administers(scopes: &[String]) -> bool {
+    let changes = |scope: &String| is_management(scope) && scope.ends_with(":write");
+    scopes.iter().any(changes)
 }
 
 /// Whether a resource may define `scope`.

@@ -83,6 +83,7 @@ fn token(entry: &Entry, iat: u64) -> Claims {
             policy: String::new(),
             grants: vec![named(&[Kind::Grant])],
         },
-        cnf: None,
+        ext: Default::default(),
+            cnf: None,
     }
 }

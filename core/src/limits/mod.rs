@@ -8,6 +8,7 @@ pub(crate) mod ledger;
 use agentidp_verify::Rejected;
 use agentidp_verify::limit::{Spent, Window, retry_after_s};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
 use time::{Date, Month, OffsetDateTime};
 
 use crate::app::App;
@@ -115,11 +116,23 @@ impl From<LimitError> for Failure {
     }
 }
 
+/// How far a counter has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Used {
+    /// Uses in this period.
+    pub used: u64,
+    /// None where there is no limit.
+    pub limit: Option<u64>,
+}
+
 /// What was counted for one use.
 #[derive(Debug)]
 pub struct Charge {
     window: Option<Spent>,
     periods: Vec<String>,
+    /// What each period has come to, and its limit.
+    used: Vec<Used>,
     /// The beginning of the store that it was counted in.
     epoch: u64,
 }
@@ -128,6 +141,12 @@ impl Charge {
     /// What the window's limit has left, where it has one.
     pub const fn spent(&self) -> Option<Spent> {
         self.window
+    }
+
+    /// What was used with this, in the day and in the month of a token.
+    pub fn used(&self) -> (Used, Used) {
+        let nth = |n: usize| self.used.get(n).copied().unwrap_or_default();
+        (nth(0), nth(1))
     }
 
     /// Takes day and month back; the window stays counted. Where that fails, a
@@ -273,6 +292,15 @@ async fn charge(
             .iter()
             .skip(1)
             .map(|counter| counter.tick.key.clone())
+            .collect(),
+        used: counters
+            .iter()
+            .zip(&counts.values)
+            .skip(1)
+            .map(|(counter, used)| Used {
+                used: *used,
+                limit: counter.limit,
+            })
             .collect(),
         epoch: counts.epoch,
     };

@@ -18,8 +18,28 @@ pub(super) mod wit {
 
 use wit::agentidp::policy::types;
 
-/// What one decision may burn; a plain policy uses about 10,000.
-const FUEL: u64 = 10_000_000;
+/// What one decision may burn, and by whose instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Spend {
+    fuel: u64,
+    /// Whether a used instance may be asked again.
+    warm: bool,
+}
+
+impl Spend {
+    /// A tier's module, which is the operator's.
+    pub(super) const TIER: Self = Self {
+        fuel: 10_000_000,
+        warm: true,
+    };
+    /// A tenant's: a plain policy burns about 10,000, and two million are over in
+    /// half a millisecond. Nothing of one decision is there at the next.
+    pub(super) const TENANT: Self = Self {
+        fuel: 2_000_000,
+        warm: false,
+    };
+}
+
 /// How often the epoch advances.
 const EPOCH: Duration = Duration::from_millis(50);
 /// After how many epochs a decision is stopped, whatever fuel it has: fuel is
@@ -50,6 +70,12 @@ impl From<wasmtime::Error> for Trapped {
         // The chain's last error is the cause; the others are addresses.
         Self(error.root_cause().to_string())
     }
+}
+
+/// What a module said, and what it burnt.
+pub(super) struct Answered {
+    pub(super) said: Result<types::Decision, Trapped>,
+    pub(super) fuel: u64,
 }
 
 /// The one engine of the process.
@@ -125,25 +151,28 @@ impl Engine {
     }
 
     /// Asks a module. An instance that trapped is thrown away.
-    pub(super) fn ask(
-        &self,
-        module: &Module,
-        request: &types::Request,
-    ) -> Result<types::Decision, Trapped> {
-        let warm = module.warm();
-        let mut instance = match warm {
-            Some(instance) => instance,
-            None => self.instantiate(module)?,
+    pub(super) fn ask(&self, module: &Module, request: &types::Request, spend: Spend) -> Answered {
+        let warm = spend.warm.then(|| module.warm()).flatten();
+        let mut instance = match warm.map_or_else(|| self.instantiate(module, spend.fuel), Ok) {
+            Ok(instance) => instance,
+            Err(error) => {
+                return Answered {
+                    said: Err(error.into()),
+                    // How much of it is not told.
+                    fuel: spend.fuel,
+                };
+            }
         };
-        instance.store.set_fuel(FUEL)?;
-        instance.store.set_epoch_deadline(EPOCHS);
-        let decision = instance.policy.call_decide(&mut instance.store, request)?;
-        instance.decisions += 1;
-        module.keep(instance);
-        Ok(decision)
+        let said = instance.ask(request, spend.fuel);
+        let left = instance.store.get_fuel().unwrap_or_default();
+        let fuel = spend.fuel.saturating_sub(left);
+        if said.is_ok() && spend.warm {
+            module.keep(instance);
+        }
+        Answered { said, fuel }
     }
 
-    fn instantiate(&self, module: &Module) -> Result<Instance, Trapped> {
+    fn instantiate(&self, module: &Module, fuel: u64) -> wasmtime::Result<Instance> {
         let limits = StoreLimitsBuilder::new()
             .memory_size(MEMORY)
             .memories(1)
@@ -154,7 +183,7 @@ impl Engine {
         store.limiter(|limits| limits);
         store.set_hostcall_fuel(ANSWER);
         // A start function is the module's own code too.
-        store.set_fuel(FUEL)?;
+        store.set_fuel(fuel)?;
         store.set_epoch_deadline(EPOCHS);
         let policy = module.prepared.instantiate(&mut store)?;
         Ok(Instance {
@@ -162,6 +191,18 @@ impl Engine {
             policy,
             decisions: 0,
         })
+    }
+}
+
+impl Instance {
+    fn ask(&mut self, request: &types::Request, fuel: u64) -> Result<types::Decision, Trapped> {
+        // What the start burnt is not burnt twice: a fresh one goes on with the rest.
+        if self.decisions > 0 {
+            self.store.set_fuel(fuel)?;
+        }
+        self.store.set_epoch_deadline(EPOCHS);
+        self.decisions += 1;
+        Ok(self.policy.call_decide(&mut self.store, request)?)
     }
 }
 

@@ -4,17 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::builtin::digest_of;
-use super::decide::{Decided, Decision, Denial, Question, clamp, to_wit};
 use super::engine::{Engine, Module, Trapped};
-use crate::clock::Now;
 use crate::database::Database;
-use crate::tenants::Tier;
 
 type Loaded = Result<Arc<Module>, String>;
 
 /// Every module that was asked so far.
 pub struct Policies {
-    engine: Arc<Engine>,
+    pub(super) engine: Arc<Engine>,
     /// One that cannot be loaded is remembered too: its digest will not change.
     modules: RwLock<HashMap<String, Loaded>>,
 }
@@ -37,38 +34,6 @@ impl Policies {
         })
     }
 
-    /// Asks the tier's module, and clamps what it says.
-    ///
-    /// # Errors
-    /// The database's, where the module had to be read. A module that is not
-    /// there, cannot be compiled, traps or runs out is a denial.
-    pub async fn decide(
-        &self,
-        database: &Database,
-        question: &Question<'_>,
-        tier: &Tier,
-        now: Now,
-    ) -> Result<Decided, sqlx::Error> {
-        let Some(digest) = tier.module_digest.clone() else {
-            let why = format!("the tier {} has none", tier.name);
-            return Ok(Decided {
-                digest: String::new(),
-                decision: Decision::Deny(Denial::NoModule(why)),
-            });
-        };
-        let decision = match self.module(database, &digest).await? {
-            Err(why) => Decision::Deny(Denial::NoModule(why)),
-            Ok(module) => match self.engine.ask(&module, &to_wit(question, tier, now)) {
-                Ok(said) => clamp(said, question.scopes, tier),
-                Err(trapped) => {
-                    tracing::warn!("policy {digest} failed: {trapped}");
-                    Decision::Deny(Denial::Failed(trapped.to_string()))
-                }
-            },
-        };
-        Ok(Decided { digest, decision })
-    }
-
     /// Loads the modules of every tier, so that nobody waits for a compiler.
     ///
     /// # Errors
@@ -86,7 +51,11 @@ impl Policies {
         Ok(())
     }
 
-    async fn module(&self, database: &Database, digest: &str) -> Result<Loaded, sqlx::Error> {
+    pub(super) async fn module(
+        &self,
+        database: &Database,
+        digest: &str,
+    ) -> Result<Loaded, sqlx::Error> {
         let known = self
             .modules
             .read()

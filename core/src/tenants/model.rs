@@ -83,6 +83,10 @@ pub struct Tier {
     pub requests_per_minute: Option<u32>,
     /// The longest life of a token, in seconds.
     pub token_lifetime_s: u32,
+    /// Of how many decisions a day the input is kept, for the tenant.
+    pub samples_per_day: u32,
+    /// The largest module that the tenant may upload, in bytes.
+    pub policy_bytes: u32,
     /// The policy module that decides, by the SHA-256 of its component.
     pub module_digest: Option<String>,
 }

@@ -131,7 +131,7 @@ pub(crate) async fn tier_of(
 ) -> Result<Tier, sqlx::Error> {
     let row = sqlx::query!(
         "SELECT tier, calls_per_day, tokens_per_day, tokens_per_month, requests_per_minute,
-                token_lifetime_s, module_digest
+                token_lifetime_s, samples_per_day, policy_bytes, module_digest
            FROM tenant_tiers JOIN tiers USING (tier)
           WHERE org_id = $1",
         org_id.0,
@@ -145,6 +145,8 @@ pub(crate) async fn tier_of(
         tokens_per_month: row.tokens_per_month.map(i64::unsigned_abs),
         requests_per_minute: row.requests_per_minute.map(i32::unsigned_abs),
         token_lifetime_s: row.token_lifetime_s.unsigned_abs(),
+        samples_per_day: row.samples_per_day.unsigned_abs(),
+        policy_bytes: row.policy_bytes.unsigned_abs(),
         module_digest: row.module_digest,
     })
 }

@@ -98,6 +98,7 @@ mod tests {
     use super::*;
     use crate::clock::Now;
     use crate::ids::{AgentId, OrgId};
+    use crate::policy::InForce;
     use crate::tenants::Tier;
 
     const ISSUER: &str = "https://idp.example";
@@ -122,11 +123,15 @@ mod tests {
                 tokens_per_month: None,
                 requests_per_minute: None,
                 token_lifetime_s: 3600,
+                samples_per_day: 0,
+                policy_bytes: 0,
                 module_digest: None,
             },
             scopes: words(scopes),
             agent_type: String::new(),
             deployment_env: String::new(),
+            capabilities: Vec::new(),
+            policy: InForce::default(),
             in_service: true,
             dead_until: None,
             audiences: vec![

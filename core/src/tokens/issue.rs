@@ -4,22 +4,26 @@
 use agentidp_verify::Claims;
 use agentidp_verify::claims::Enforced;
 use agentidp_verify::limit::Spent;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::audience::Asked;
 use super::client_auth::Authenticated;
+use super::record;
 use crate::app::App;
 use crate::audit::Event;
+use crate::clients::Client;
 use crate::clock::Now;
-use crate::error::{Failure, OAuthError};
+use crate::error::Failure;
 use crate::ids::EventId;
 use crate::limits::Charge;
-use crate::policy::{Decision, Question};
+use crate::policy::{Decided, Decision, Question, is_sampled};
 
 /// A token, ready to be answered with.
 #[derive(Debug)]
 pub(super) struct Issued {
     pub(super) token: String,
+    /// Its event's id, and its `jti`.
+    pub(super) decision_id: EventId,
     /// Seconds.
     pub(super) expires_in: u64,
     pub(super) scope: String,
@@ -36,54 +40,53 @@ pub(super) async fn issue(
     now: Now,
 ) -> Result<Issued, Failure> {
     let client = &authenticated.client;
-    let question = Question {
-        agent_id: client.agent_id,
-        agent_type: &client.agent_type,
-        deployment_env: &client.deployment_env,
-        org_id: client.org_id,
-        audience: &asked.audience,
-        scopes: &asked.scopes,
-    };
-    let decided = match app
+    let question = question(client, &asked, &charge, now);
+    let decided = app
         .policy
-        .decide(&app.database, &question, &client.tier, now)
-        .await
-    {
+        .decide(&app.database, &question, &client.tier, &client.policy)
+        .await;
+    let decided = match decided {
         Ok(decided) => decided,
         Err(failure) => {
             charge.take_back(app, now).await;
             return Err(failure.into());
         }
     };
+    count(app, client, &decided);
     let jti = EventId::new(now, &mut rand::rng());
-    let event = |action, details: Value| Event {
+    let sampled = is_sampled(
+        question.tokens_today.used,
+        client.tier.samples_per_day.into(),
+    );
+    let mut details = record::decision(&decided, &question, sampled);
+    details.insert(
+        "credential_id".into(),
+        authenticated.credential_id.to_string().into(),
+    );
+    details.insert("audience".into(), asked.audience.as_str().into());
+    let event = |action, details: Map<String, Value>| Event {
         id: jti,
         at: now,
         org_id: client.org_id,
         actor: Some(client.agent_id),
         action,
         subject: client.agent_id.to_string(),
-        details: details.to_string(),
+        details: Value::Object(details).to_string(),
     };
-    let allowed = match decided.decision {
-        Decision::Allow(allowed) => allowed,
+    let policy = decided.verdict().digest.clone();
+    let allowed = match &decided.verdict().decision {
+        Decision::Allow(allowed) => allowed.clone(),
         Decision::Deny(denial) => {
             charge.take_back(app, now).await;
-            let details = json!({
-                "credential_id": authenticated.credential_id,
-                "audience": asked.audience,
-                "scope": asked.scopes.join(" "),
-                "policy": decided.digest,
-                "reason": denial.for_the_record(),
-            });
+            details.insert("reason".into(), denial.for_the_record().into());
             app.audit
                 .record(event("token.denied", details))
                 .await
                 .map_err(not_recorded)?;
-            return Err(Failure::OAuth(
-                OAuthError::AccessDenied,
-                denial.for_the_client().into(),
-            ));
+            return Err(Failure::Denied {
+                why: denial.for_the_client(),
+                decision_id: jti,
+            });
         }
     };
 
@@ -105,20 +108,16 @@ pub(super) async fn issue(
         tier: client.tier.name.clone(),
         agentidp: Enforced {
             rpm: allowed.requests_per_minute,
-            policy: decided.digest,
+            policy,
             grants: vec![authenticated.credential_id.to_string()],
         },
+        ext: allowed.claims,
         cnf: None,
     };
     let token = app.keys.signer.sign(&claims).map_err(Failure::internal)?;
-    let details = json!({
-        "credential_id": authenticated.credential_id,
-        "audience": claims.aud,
-        "scope": claims.scope,
-        "expires_at": claims.exp,
-        "policy": claims.agentidp.policy,
-        "key": app.keys.signer.public().kid,
-    });
+    details.insert("scope".into(), claims.scope.as_str().into());
+    details.insert("expires_at".into(), claims.exp.into());
+    details.insert("key".into(), app.keys.signer.public().kid.clone().into());
     app.audit
         .record(event("token.issued", details))
         .await
@@ -126,10 +125,42 @@ pub(super) async fn issue(
     app.metrics.tokens_issued.count(&[&claims.scope]);
     Ok(Issued {
         token,
+        decision_id: jti,
         expires_in: allowed.lifetime_s,
         scope: claims.scope,
         spent: charge.spent(),
     })
+}
+
+fn question(client: &Client, asked: &Asked, charge: &Charge, now: Now) -> Question {
+    let (tokens_today, tokens_this_month) = charge.used();
+    Question {
+        agent_id: client.agent_id.to_string(),
+        agent_type: client.agent_type.clone(),
+        deployment_env: client.deployment_env.clone(),
+        capabilities: client.capabilities.clone(),
+        org_id: client.org_id.to_string(),
+        tier: client.tier.name.clone(),
+        audience: asked.audience.clone(),
+        scopes: asked.scopes.clone(),
+        now: now.s(),
+        tokens_today,
+        tokens_this_month,
+    }
+}
+
+fn count(app: &App, client: &Client, decided: &Decided) {
+    let decisions = &app.metrics.policy_decisions;
+    decisions.count(&["tier", record::outcome(&decided.tier)]);
+    for (module, verdict) in [("tenant", &decided.tenant), ("shadow", &decided.shadow)] {
+        let Some(verdict) = verdict else { continue };
+        let outcome = record::outcome(verdict);
+        decisions.count(&[module, outcome]);
+        if outcome == "failed" {
+            let org_id = client.org_id.to_string();
+            app.metrics.policy_failures.count(&[&org_id, module]);
+        }
+    }
 }
 
 fn not_recorded(_: crate::audit::NotRecorded) -> Failure {

@@ -7,6 +7,7 @@ mod grants;
 mod introspect;
 mod issue;
 mod metadata;
+mod record;
 mod revoke;
 mod token;
 

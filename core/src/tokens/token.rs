@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::body::Form;
 use crate::clock::Now;
 use crate::error::{Failure, OAuthError, OAuthFailure};
+use crate::ids::EventId;
 
 /// RFC 6749 §5.1.
 #[derive(Serialize)]
@@ -24,6 +25,8 @@ struct TokenResponse {
     token_type: &'static str,
     expires_in: u64,
     scope: String,
+    /// `GET /api/v1/decisions/{decision_id}` explains it.
+    decision_id: EventId,
 }
 
 pub(super) async fn token(
@@ -45,6 +48,7 @@ pub(super) async fn token(
         token_type: "Bearer",
         expires_in: issued.expires_in,
         scope: issued.scope,
+        decision_id: issued.decision_id,
     };
     let mut response = (
         [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")],

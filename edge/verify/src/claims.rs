@@ -1,5 +1,7 @@
 //! The claims of an access token (RFC 9068 §2.2) and the few of our own.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The longest that any token may live, in seconds. Revocation entries are kept
@@ -35,6 +37,9 @@ pub struct Claims {
     pub tier: String,
     /// What the edge enforces without asking anybody.
     pub agentidp: Enforced,
+    /// What the tenant's policy says beyond that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ext: BTreeMap<String, String>,
     /// A key that the caller would have to prove, RFC 7800. Nothing here can
     /// check such a proof yet, so a token that has it is refused.
     #[serde(
@@ -51,7 +56,8 @@ pub struct Enforced {
     /// Requests a minute at the edge; absent where there is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpm: Option<u64>,
-    /// SHA-256 (hex) of the policy module that decided.
+    /// The policy that decided: the digest (SHA-256, hex) of the tenant's version, or
+    /// where there is none of the tier's module.
     pub policy: String,
     /// Ids whose revocation kills this token: the credential it was got with.
     pub grants: Vec<String>,

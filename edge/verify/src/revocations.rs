@@ -120,6 +120,7 @@ mod tests {
                 policy: String::new(),
                 grants: vec!["credential".into()],
             },
+            ext: Default::default(),
             cnf: None,
         }
     }

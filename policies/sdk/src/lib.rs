@@ -36,5 +36,6 @@ pub fn allow_all(request: Request) -> Decision {
         scopes: request.scopes,
         lifetime_seconds: None,
         requests_per_minute: None,
+        claims: Vec::new(),
     })
 }

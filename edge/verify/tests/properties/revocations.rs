@@ -48,6 +48,7 @@ fn claims() -> impl Strategy<Value = Claims> {
                 policy: String::new(),
                 grants,
             },
+            ext: Default::default(),
             cnf: None,
         },
     )
