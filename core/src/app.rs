@@ -33,7 +33,7 @@ pub struct App {
     /// The clients that were asked for lately.
     pub clients: Clients,
     /// The sandboxed modules.
-    pub policy: Policies,
+    pub policy: Arc<Policies>,
     /// The way of issuances into the record.
     pub audit: Writer,
     /// What the counters were allowed to come to.

@@ -14,7 +14,7 @@ use crate::error::{Failure, OAuthError, OAuthFailure};
 use crate::form::FormError;
 pub use crate::form::{Form, decode};
 
-/// The largest body that any endpoint takes, in bytes.
+/// The largest body that an endpoint takes, in bytes; uploads may be larger.
 pub const LARGEST_BODY: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(5);
@@ -100,11 +100,19 @@ pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<
 /// # Errors
 /// 400, 408, 413.
 pub(crate) async fn whole_body(request: Request) -> Result<Request, Failure> {
+    body_up_to(LARGEST_BODY, request).await
+}
+
+/// The same for one that may have `most` bytes.
+///
+/// # Errors
+/// 400, 408, 413.
+pub(crate) async fn body_up_to(most: usize, request: Request) -> Result<Request, Failure> {
     if request.body().size_hint().exact() == Some(0) {
         return Ok(request);
     }
     let (parts, mut body) = request.into_parts();
-    match tokio::time::timeout(BODY_PATIENCE, collect(&mut body)).await {
+    match tokio::time::timeout(BODY_PATIENCE, collect(most, &mut body)).await {
         Ok(Ok(bytes)) => Ok(Request::from_parts(parts, bytes.into())),
         Ok(Err(failure)) => {
             if matches!(failure, Failure::TooLarge) {
@@ -116,11 +124,11 @@ pub(crate) async fn whole_body(request: Request) -> Result<Request, Failure> {
     }
 }
 
-async fn collect(body: &mut Body) -> Result<Bytes, Failure> {
-    let announced = body.size_hint().lower().min(LARGEST_BODY as u64);
+async fn collect(most: usize, body: &mut Body) -> Result<Bytes, Failure> {
+    let announced = body.size_hint().lower().min(most as u64);
     let mut bytes = Vec::with_capacity(announced as usize);
     loop {
-        if bytes.len() as u64 + body.size_hint().lower() > LARGEST_BODY as u64 {
+        if bytes.len() as u64 + body.size_hint().lower() > most as u64 {
             return Err(Failure::TooLarge);
         }
         match body.frame().await {
@@ -148,7 +156,7 @@ async fn discard(body: &mut Body) {
     }
 }
 
-fn is_content_type(headers: &HeaderMap, wanted: &str) -> bool {
+pub(crate) fn is_content_type(headers: &HeaderMap, wanted: &str) -> bool {
     headers
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())

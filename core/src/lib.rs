@@ -28,6 +28,7 @@ pub mod audit;
 pub mod change;
 pub mod clients;
 pub mod credentials;
+mod decisions;
 pub mod edge_sync;
 mod follow;
 pub mod hot;

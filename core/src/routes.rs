@@ -23,10 +23,15 @@ use crate::body::whole_body;
 use crate::error::Failure;
 use crate::etag::Known;
 use crate::observe::observe;
-use crate::{agents, credentials, edge_sync, health, resources, tenants, tokens};
+use crate::{
+    agents, credentials, decisions, edge_sync, health, policy, resources, tenants, tokens,
+};
 
 /// How long a request may take before it is answered with 503.
 const PATIENCE: Duration = Duration::from_millis(1_900);
+
+/// How long an upload may take, with the look at it.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(20);
 
 /// The whole service. What a request passes on its way to a handler: [`observe`],
 /// CORS, and [`guard`] or, at the probes, [`one_host`] alone.
@@ -41,6 +46,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(agents::routes())
         .merge(credentials::routes())
         .merge(edge_sync::routes())
+        .merge(policy::routes())
+        .merge(decisions::routes())
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async |uri: Uri| {
             Failure::MethodNotAllowed.into_response_at(uri.path())
@@ -85,9 +92,15 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
     let answered = async {
         one_host(&request)?;
         app.addresses.admit(address)?;
-        let request = whole_body(request).await?;
         let known = Known::of(&request);
-        Ok::<_, Failure>(known.spare(in_time(next.run(request)).await?))
+        let answered = if policy::is_upload(&request) {
+            // Its handler reads the body, of whoever may upload.
+            in_time(UPLOAD_PATIENCE, next.run(request)).await?
+        } else {
+            let request = whole_body(request).await?;
+            in_time(PATIENCE, next.run(request)).await?
+        };
+        Ok::<_, Failure>(known.spare(answered))
     };
     let response = match answered.await {
         Ok(response) => response,
@@ -116,10 +129,13 @@ fn is_host(host: &HeaderValue) -> bool {
     authority.is_ok_and(|authority| !authority.as_str().contains('@'))
 }
 
-/// Nobody waits for longer than [`PATIENCE`]. What was being done is dropped: a
+/// Nobody waits for longer than `patience`. What was being done is dropped: a
 /// transaction that has not committed never was.
-async fn in_time(answered: impl Future<Output = Response>) -> Result<Response, Failure> {
-    let answered = tokio::time::timeout(PATIENCE, answered).await;
+async fn in_time(
+    patience: Duration,
+    answered: impl Future<Output = Response>,
+) -> Result<Response, Failure> {
+    let answered = tokio::time::timeout(patience, answered).await;
     answered.map_err(|_| Failure::Unavailable("This took too long."))
 }
 
@@ -146,7 +162,13 @@ fn cors(origins: &[String]) -> CorsLayer {
         .filter_map(|origin| HeaderValue::from_str(origin).ok());
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allow_headers([
             AUTHORIZATION,
             CONTENT_TYPE,

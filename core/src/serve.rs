@@ -124,7 +124,7 @@ impl Service {
             hot: Box::new(Timed::new(hot, Arc::clone(&metrics))),
             keys,
             clients: Clients::default(),
-            policy,
+            policy: Arc::new(policy),
             ledger: Ledger::default(),
             uses: Uses::default(),
             metrics,

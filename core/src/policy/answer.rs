@@ -123,6 +123,46 @@ impl Denial {
     }
 }
 
+/// How many notes are taken of one answer.
+const MOST_NOTES: usize = 20;
+
+/// What a module said beyond its ceiling, for whoever wrote it.
+pub(super) fn beyond(said: &types::Decision, ceiling: &Ceiling<'_>) -> Vec<String> {
+    let types::Decision::Allow(grant) = said else {
+        return Vec::new();
+    };
+    let mut notes = Vec::new();
+    for scope in &grant.scopes {
+        if !ceiling.scopes.contains(scope) {
+            notes.push(format!("scope {scope:?} is not there to be given: dropped"));
+        }
+    }
+    for (claim, _) in &grant.claims {
+        if !ceiling.claims.contains(claim) {
+            notes.push(format!(
+                "claim {claim:?} was not named at the upload: dropped"
+            ));
+        }
+    }
+    let most = ceiling.lifetime_s;
+    match grant.lifetime_seconds.map(u64::from) {
+        Some(0) => notes.push("a life of 0 seconds: made 1".to_owned()),
+        Some(life) if life > most => notes.push(format!("a life of {life} seconds: made {most}")),
+        _ => {}
+    }
+    match (
+        grant.requests_per_minute.map(u64::from),
+        ceiling.requests_per_minute,
+    ) {
+        (Some(said), Some(most)) if said > most => {
+            notes.push(format!("{said} requests a minute: made {most}"));
+        }
+        _ => {}
+    }
+    notes.truncate(MOST_NOTES);
+    notes
+}
+
 /// Holds what a module said to its ceiling.
 pub(super) fn clamp(said: types::Decision, ceiling: &Ceiling<'_>) -> Decision {
     let grant = match said {

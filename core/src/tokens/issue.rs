@@ -16,7 +16,7 @@ use crate::clock::Now;
 use crate::error::Failure;
 use crate::ids::EventId;
 use crate::limits::Charge;
-use crate::policy::{Decided, Decision, Question, is_sampled};
+use crate::policy::{Decided, Decision, Question, is_sampled, shown};
 
 /// A token, ready to be answered with.
 #[derive(Debug)]
@@ -151,10 +151,10 @@ fn question(client: &Client, asked: &Asked, charge: &Charge, now: Now) -> Questi
 
 fn count(app: &App, client: &Client, decided: &Decided) {
     let decisions = &app.metrics.policy_decisions;
-    decisions.count(&["tier", record::outcome(&decided.tier)]);
+    decisions.count(&["tier", shown::outcome(&decided.tier)]);
     for (module, verdict) in [("tenant", &decided.tenant), ("shadow", &decided.shadow)] {
         let Some(verdict) = verdict else { continue };
-        let outcome = record::outcome(verdict);
+        let outcome = shown::outcome(verdict);
         decisions.count(&[module, outcome]);
         if outcome == "failed" {
             let org_id = client.org_id.to_string();

@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::policy::{Decided, Decision, Denial, Question, Verdict};
+use crate::policy::shown::verdict;
+use crate::policy::{Decided, Question};
 
 /// What the event of a decision says of how it came about.
 pub(super) fn decision(
@@ -32,31 +33,4 @@ pub(super) fn decision(
         details.insert("input".into(), input);
     }
     details
-}
-
-/// A verdict, as the record keeps it.
-fn verdict(verdict: &Verdict) -> Value {
-    match &verdict.decision {
-        Decision::Allow(allowed) => json!({
-            "policy": verdict.digest,
-            "scope": allowed.scopes.join(" "),
-            "lifetime_s": allowed.lifetime_s,
-            "requests_per_minute": allowed.requests_per_minute,
-            "claims": allowed.claims,
-        }),
-        Decision::Deny(denial) => json!({
-            "policy": verdict.digest,
-            "denied": denial.for_the_record(),
-            "failed": denial.is_failure(),
-        }),
-    }
-}
-
-/// What the metrics call a verdict.
-pub(super) const fn outcome(verdict: &Verdict) -> &'static str {
-    match &verdict.decision {
-        Decision::Allow(_) => "allowed",
-        Decision::Deny(Denial::Said(_) | Denial::NothingLeft) => "denied",
-        Decision::Deny(Denial::Failed(_) | Denial::NoModule(_)) => "failed",
-    }
 }

@@ -43,3 +43,9 @@ pub const METRICS: [(&str, &str, &[&str]); 12] = [
         &["org_id", "limit_type"],
     ),
 ];
+
+/// Those that the contract does not have.
+pub const OURS: [&str; 2] = [
+    "agentidp_policy_decisions_total",
+    "agentidp_policy_failures_total",
+];

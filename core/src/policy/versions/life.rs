@@ -1,0 +1,150 @@
+//! What a version may become, and what becomes of the one that was there.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::model::{Shown, State as Life, VersionDigest};
+use super::{may, store};
+use crate::app::App;
+use crate::body::JsonBody;
+use crate::caller::Caller;
+use crate::change::Change;
+use crate::error::Failure;
+use crate::etag::Versioned;
+use crate::ids::OrgId;
+use crate::path::{Id, Ids};
+use crate::tenants;
+
+/// A body that says nothing.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nothing {}
+
+type Moved = Result<Versioned<Shown>, Failure>;
+
+pub(super) async fn shadow(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Ids(org_id, digest): Ids<OrgId, VersionDigest>,
+    JsonBody(Nothing {}): JsonBody<Nothing>,
+) -> Moved {
+    caller_moves(&app, &caller, org_id, &digest.0, Life::Shadow).await
+}
+
+pub(super) async fn activate(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Ids(org_id, digest): Ids<OrgId, VersionDigest>,
+    JsonBody(Nothing {}): JsonBody<Nothing>,
+) -> Moved {
+    caller_moves(&app, &caller, org_id, &digest.0, Life::Active).await
+}
+
+pub(super) async fn retire(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Ids(org_id, digest): Ids<OrgId, VersionDigest>,
+    JsonBody(Nothing {}): JsonBody<Nothing>,
+) -> Moved {
+    caller_moves(&app, &caller, org_id, &digest.0, Life::Retired).await
+}
+
+async fn caller_moves(app: &App, caller: &Caller, org_id: OrgId, digest: &str, to: Life) -> Moved {
+    may(caller, "policies:write", org_id)?;
+    let mut change = begin(app, caller, org_id).await?;
+    let all = store::list(change.connection(), org_id).await?;
+    let wanted = all
+        .iter()
+        .find(|version| version.digest == digest)
+        .ok_or(Failure::NotFound)?;
+    make(app, change, org_id, &all, wanted, to).await
+}
+
+/// Back to the version that counted before, by one call.
+pub(super) async fn roll_back(
+    State(app): State<Arc<App>>,
+    caller: Caller,
+    Id(org_id): Id<OrgId>,
+    JsonBody(Nothing {}): JsonBody<Nothing>,
+) -> Moved {
+    may(&caller, "policies:write", org_id)?;
+    let mut change = begin(&app, &caller, org_id).await?;
+    let all = store::list(change.connection(), org_id).await?;
+    let earlier = all
+        .iter()
+        .filter(|version| version.state == Life::Retired && version.activated_at.is_some())
+        .max_by_key(|version| version.activated_at);
+    let Some(earlier) = earlier else {
+        let why = "No version counted before this one.";
+        return Err(Failure::Conflict(why.into()));
+    };
+    make(&app, change, org_id, &all, earlier, Life::Active).await
+}
+
+/// A change of a tenant's versions: one at a time.
+async fn begin<'a>(app: &'a App, caller: &Caller, org_id: OrgId) -> Result<Change<'a>, Failure> {
+    let mut change = app.change(caller.agent_id()).await?;
+    tenants::lock(change.connection(), org_id)
+        .await?
+        .ok_or(Failure::NotFound)?;
+    Ok(change)
+}
+
+async fn make(
+    app: &App,
+    mut change: Change<'_>,
+    org_id: OrgId,
+    all: &[Shown],
+    wanted: &Shown,
+    to: Life,
+) -> Moved {
+    if wanted.state == to {
+        return Ok(Versioned(wanted.clone()));
+    }
+    if matches!(wanted.state, Life::Uploaded | Life::Refused) {
+        let why = "This version has not been checked, or was refused: upload it again.";
+        return Err(Failure::Conflict(why.into()));
+    }
+    let now = change.now();
+    let before = all
+        .iter()
+        .find(|version| version.state == to && matches!(to, Life::Active | Life::Shadow));
+    if let Some(before) = before {
+        let becomes = match (to, before.activated_at) {
+            (Life::Shadow, None) => Life::Checked,
+            _ => Life::Retired,
+        };
+        store::set_state(
+            change.connection(),
+            org_id,
+            &before.digest,
+            becomes,
+            None,
+            now,
+        )
+        .await?;
+    }
+    store::set_state(change.connection(), org_id, &wanted.digest, to, None, now).await?;
+    let action = match to {
+        Life::Active => "policy.activated",
+        Life::Shadow => "policy.shadowed",
+        _ => "policy.retired",
+    };
+    let details = json!({ "was": wanted.state, "instead_of": before.map(|before| &before.digest) });
+    change
+        .record(org_id, action, &wanted.digest, details)
+        .await?;
+    change.touch_tenant(org_id);
+    let after = store::one(change.connection(), org_id, &wanted.digest)
+        .await?
+        .ok_or(Failure::NotFound)?;
+    change.commit().await?;
+    if matches!(to, Life::Active | Life::Shadow) {
+        // Nobody waits for it; other replicas take it up when they are asked.
+        app.policy.load(&app.database, &after.module_digest).await?;
+    }
+    Ok(Versioned(after))
+}
