@@ -52,6 +52,7 @@ mod journeys {
     mod start_up;
     mod stock_clients;
     mod stop;
+    mod tenant_policies;
     mod token;
     mod versions;
 }

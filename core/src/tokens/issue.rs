@@ -17,6 +17,7 @@ use crate::error::Failure;
 use crate::ids::EventId;
 use crate::limits::Charge;
 use crate::policy::{Decided, Decision, Question, is_sampled, shown};
+use crate::scope;
 
 /// A token, ready to be answered with.
 #[derive(Debug)]
@@ -54,10 +55,12 @@ pub(super) async fn issue(
     };
     count(app, client, &decided);
     let jti = EventId::new(now, &mut rand::rng());
-    let sampled = is_sampled(
-        question.tokens_today.used,
-        client.tier.samples_per_day.into(),
-    );
+    // What no policy judges is nothing to replay.
+    let sampled = !scope::administers(&client.scopes)
+        && is_sampled(
+            question.tokens_today.used,
+            client.tier.samples_per_day.into(),
+        );
     let mut details = record::decision(&decided, &question, sampled);
     details.insert(
         "credential_id".into(),

@@ -7,6 +7,7 @@ pub mod compose;
 pub mod contract;
 pub mod forge;
 pub mod guarded;
+pub mod guest;
 pub mod load;
 pub mod memory;
 pub mod origin;

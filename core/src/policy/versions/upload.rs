@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use axum::extract::multipart::{Field, Multipart};
+use agentidp_verify::strict_json;
+use axum::extract::multipart::Multipart;
 use axum::extract::{FromRequest as _, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::model::{Shown, State as Life, Upload};
@@ -89,8 +89,16 @@ async fn parts(request: Request) -> Result<Upload, Failure> {
         }
         match name.as_str() {
             "module" => upload.module = field.bytes().await.map_err(unreadable)?.into(),
-            "settings" => upload.settings = json_of(field, "settings").await?,
-            "claims" => upload.claims = json_of(field, "claims").await?,
+            "settings" => {
+                let text = field.bytes().await.map_err(unreadable)?;
+                let settings = strict_json::from_slice(&text);
+                upload.settings = settings.map_err(|error| invalid(&name, &error))?;
+            }
+            "claims" => {
+                let text = field.bytes().await.map_err(unreadable)?;
+                let claims = serde_json::from_slice(&text);
+                upload.claims = claims.map_err(|error| invalid(&name, &error))?;
+            }
             _ => return Err(Failure::invalid(&name, "is not a part of an upload")),
         }
         seen.push(name);
@@ -101,10 +109,8 @@ async fn parts(request: Request) -> Result<Upload, Failure> {
     Ok(upload)
 }
 
-async fn json_of<T: DeserializeOwned>(field: Field<'_>, name: &str) -> Result<T, Failure> {
-    let bytes = field.bytes().await.map_err(unreadable)?;
-    agentidp_verify::strict_json::from_slice(&bytes)
-        .map_err(|error| Failure::invalid(name, error.to_string()))
+fn invalid(part: &str, error: &serde_json::Error) -> Failure {
+    Failure::invalid(part, error.to_string())
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Failure {
