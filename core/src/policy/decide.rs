@@ -2,12 +2,14 @@
 //! and beside it the one that only watches.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::answer::{Allowed, Ceiling, Decision, Denial, clamp};
-use super::engine::Spend;
+use super::engine::{Module, Spend};
 use super::modules::Policies;
 use super::question::Question;
 use crate::database::Database;
+use crate::ids::OrgId;
 use crate::tenants::Tier;
 
 /// A tenant's version, as decisions need it.
@@ -131,7 +133,7 @@ impl Policies {
             named: digest,
             module: digest,
             settings: &[],
-            spend: Spend::TIER,
+            whose: None,
         };
         self.ask(database, question, &ceiling, &asked).await
     }
@@ -152,7 +154,8 @@ impl Policies {
             named: &version.digest,
             module: &version.module_digest,
             settings: &version.settings,
-            spend: Spend::TENANT,
+            // A question that was made up for a trial may name any tenant, or none.
+            whose: Some(question.org_id.parse().unwrap_or(OrgId(uuid::Uuid::nil()))),
         };
         self.ask(database, question, &ceiling, &asked).await
     }
@@ -165,17 +168,22 @@ impl Policies {
         asked: &Asked<'_>,
     ) -> Result<Verdict, sqlx::Error> {
         let mut fuel = 0;
-        let decision = match self.module(database, asked.module).await? {
+        let loaded = self.module(database, asked.module, asked.whose).await?;
+        let decision = match loaded {
             Err(why) => Decision::Deny(Denial::NoModule(why)),
-            Ok(module) => {
-                let request = question.before(ceiling, asked.settings);
-                let answered = self.engine.ask(&module, &request, asked.spend);
-                fuel = answered.fuel;
-                match answered.said {
-                    Ok(said) => clamp(said, ceiling),
-                    Err(trapped) => Decision::Deny(Denial::Failed(trapped.to_string())),
+            Ok(module) => match asked.rests(&module) {
+                Some(why) => Decision::Deny(Denial::Failed(why)),
+                None => {
+                    let request = question.before(ceiling, asked.settings);
+                    let answered = self.engine.ask(&module, &request, asked.spend());
+                    fuel = answered.fuel;
+                    asked.did(&module, answered.said.is_ok());
+                    match answered.said {
+                        Ok(said) => clamp(said, ceiling),
+                        Err(trapped) => Decision::Deny(Denial::Failed(trapped.to_string())),
+                    }
                 }
-            }
+            },
         };
         if let Decision::Deny(denial) = &decision
             && denial.is_failure()
@@ -195,5 +203,31 @@ struct Asked<'a> {
     named: &'a str,
     module: &'a str,
     settings: &'a [(String, String)],
-    spend: Spend,
+    /// The tenant whose it is; none where it is the operator's.
+    whose: Option<OrgId>,
+}
+
+impl Asked<'_> {
+    const fn spend(&self) -> Spend {
+        match self.whose {
+            None => Spend::TIER,
+            Some(_) => Spend::TENANT,
+        }
+    }
+
+    /// Why it is not asked now: a tenant's that keeps failing.
+    fn rests(&self, module: &Module) -> Option<String> {
+        let times = module
+            .breaker
+            .rests(self.whose?, self.named, Instant::now())?;
+        Some(format!(
+            "it failed {times} times in a row and rests for a moment"
+        ))
+    }
+
+    fn did(&self, module: &Module, well: bool) {
+        if let Some(whose) = self.whose {
+            module.breaker.did(whose, self.named, well, Instant::now());
+        }
+    }
 }
