@@ -175,7 +175,10 @@ mod tests {
         assert_ne!(other.engine, own.engine);
         assert!(!fits(&other, "digest", &code, &mac));
         let engine = "another engine".to_owned();
-        let other = Artifacts { engine, ..artifacts("a key") };
+        let other = Artifacts {
+            engine,
+            ..artifacts("a key")
+        };
         assert!(!fits(&other, "digest", &code, &mac));
     }
 

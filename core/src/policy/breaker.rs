@@ -86,7 +86,14 @@ mod tests {
             breaker.did(org_id, "v", false, now);
             assert_eq!(breaker.rests(org_id, "v", now), None);
         }
-        for (times, rest) in [(3, 100), (4, 200), (5, 400), (6, 800), (7, 1_600), (8, 1_600)] {
+        for (times, rest) in [
+            (3, 100),
+            (4, 200),
+            (5, 400),
+            (6, 800),
+            (7, 1_600),
+            (8, 1_600),
+        ] {
             breaker.did(org_id, "v", false, now);
             let last = now + Duration::from_millis(rest - 1);
             assert_eq!(breaker.rests(org_id, "v", last), Some(times));

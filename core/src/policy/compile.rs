@@ -137,3 +137,78 @@ fn ended(status: ExitStatus, complaint: &str) -> Uncompiled {
     };
     Uncompiled::Refused(refused)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// A compiler that does something else.
+    async fn with(script: &str) -> Result<Vec<u8>, Uncompiled> {
+        let name = format!("agentidp-compiler-{:016x}", rand::random::<u64>());
+        let program = std::env::temp_dir().join(name);
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let outcome = compile(&program, &vec![0; 1 << 20]).await;
+        std::fs::remove_file(program).unwrap();
+        outcome
+    }
+
+    async fn refused_by(script: &str) -> Refused {
+        match with(script).await {
+            Err(Uncompiled::Refused(refused)) => refused,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_compiler_that_does_not_end_is_ended() {
+        let begun = Instant::now();
+        assert_eq!(refused_by("exec sleep 60").await, Refused::TooSlow);
+        assert!(begun.elapsed() < PATIENCE + Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn how_a_compiler_ended_is_told_in_the_modules_words() {
+        assert_eq!(refused_by("kill -XCPU $$").await, Refused::TooSlow);
+        let hungry = "echo memory allocation of 9 bytes failed >&2; kill -ABRT $$";
+        assert_eq!(refused_by(hungry).await, Refused::TooHungry);
+        let deep = "echo \"thread 'main' has overflowed its stack\" >&2; kill -ABRT $$";
+        assert_eq!(refused_by(deep).await, Refused::TooDeep);
+        let panicking = "echo \"thread 'main' panicked at x.rs:1:\" >&2; exit 101";
+        assert_eq!(refused_by(panicking).await, Refused::Breaks);
+        let said = refused_by(r"printf 'r\003\000\000\000bad'").await;
+        assert_eq!(said, Refused::Invalid("bad".to_owned()));
+        let huge = refused_by(r"printf 'c\377\377\377\177'; exec cat /dev/zero").await;
+        assert!(matches!(huge, Refused::TooMuch { .. }), "{huge}");
+    }
+
+    #[tokio::test]
+    async fn what_is_nobodys_fault_is_no_refusal() {
+        for script in [
+            "kill -KILL $$",
+            "exit 1",
+            "exit 0",
+            "exec cat /dev/zero",
+            r"printf 'c\003\000\000\000'",
+            r"printf 'x\003\000\000\000bad'",
+            r"printf 'r\377\377\377\177'; exec cat /dev/zero",
+        ] {
+            let outcome = with(script).await;
+            assert!(
+                matches!(outcome, Err(Uncompiled::Failed(_))),
+                "{script}: {outcome:?}"
+            );
+        }
+        let nobody = compile(Path::new("/nowhere/agentidp"), b"").await;
+        assert!(matches!(nobody, Err(Uncompiled::Failed(_))), "{nobody:?}");
+    }
+
+    #[tokio::test]
+    async fn what_a_compiler_answers_is_the_code() {
+        let code = with(r"cat > /dev/null; printf 'c\004\000\000\000code'").await;
+        assert_eq!(code.unwrap(), b"code");
+    }
+}

@@ -3,8 +3,8 @@
 //! policy is, and what would keep a compiler busy.
 
 use wasmparser::{
-    ComponentExternalKind, ComponentTypeRef, CompositeInnerType, Encoding,
-    FunctionBody, MemoryType, Parser, Payload, TableType,
+    ComponentExternalKind, ComponentTypeRef, CompositeInnerType, Encoding, FunctionBody,
+    MemoryType, Parser, Payload, TableType,
 };
 
 use super::refused::Refused;

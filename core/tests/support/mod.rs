@@ -9,6 +9,7 @@ pub mod forge;
 pub mod guarded;
 pub mod load;
 pub mod memory;
+pub mod modules;
 pub mod origin;
 pub mod own_redis;
 pub mod prometheus;
