@@ -92,7 +92,12 @@ fn limit() -> std::io::Result<()> {
     reason = "a descriptor that is not this process's own has no safe name"
 )]
 fn close_on_exec() -> std::io::Result<()> {
-    let open: Vec<i32> = std::fs::read_dir("/dev/fd")?
+    let folder = if cfg!(target_os = "linux") {
+        "/proc/self/fd"
+    } else {
+        "/dev/fd"
+    };
+    let open: Vec<i32> = std::fs::read_dir(folder)?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|descriptor| *descriptor > 2)
         .collect();
