@@ -45,6 +45,12 @@ impl fmt::Debug for HotUrl {
 #[derive(Clone)]
 pub struct Pem(pub(crate) String);
 
+impl From<String> for Pem {
+    fn from(pem: String) -> Self {
+        Self(pem)
+    }
+}
+
 impl fmt::Debug for Pem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pem(…)")

@@ -15,7 +15,7 @@ use agentidp_core::database::Database;
 use agentidp_core::metrics::Metrics;
 use agentidp_core::serve::{Service, connect_database, signalled};
 use agentidp_core::tenants::{Bootstrapped, bootstrap};
-use agentidp_core::{dev, edge_sync, health, keys, migrate, telemetry};
+use agentidp_core::{dev, edge_sync, health, keys, migrate, policy, telemetry};
 use agentidp_verify::Algorithm;
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -90,8 +90,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
+fn main() -> ExitCode {
+    // Before there are settings, threads or anything else that it should not have.
+    policy::compiler().unwrap_or_else(run)
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     let command = Arguments::parse().command;
     let failed_to = match &command {
         Command::Serve => "Failed to start server: Error",

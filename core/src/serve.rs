@@ -22,7 +22,7 @@ use crate::keys::{KeyError, KeyRing};
 use crate::limits::Ledger;
 use crate::metrics::Metrics;
 use crate::once::Seal;
-use crate::policy::{Policies, Trapped};
+use crate::policy::{Policies, Trapped, this_program};
 use crate::{follow, hot, housekeeping, listen, migrate, mirror, routes};
 
 /// How long the start waits for PostgreSQL and for Redis.
@@ -101,7 +101,7 @@ impl Service {
             .await
             .map_err(StartError::Hot)?;
         let keys = KeyRing::from_config(&config).await?;
-        let policy = Policies::start()?;
+        let policy = Policies::start(&config.jwt_private_key, this_program())?;
         if migrate::is_current(&database)
             .await
             .map_err(StartError::Database)?

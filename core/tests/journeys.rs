@@ -44,6 +44,7 @@ mod journeys {
     mod replicas;
     mod revocation;
     mod rotation;
+    mod sandbox;
     mod sizes;
     mod slow_clients;
     mod smuggling;

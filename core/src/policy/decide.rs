@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::answer::{Allowed, Ceiling, Decision, Denial, beyond, clamp};
-use super::engine::Spend;
-use super::modules::{Module, Policies};
+use super::engine::{Module, Spend};
+use super::modules::Policies;
 use super::question::Question;
 use crate::database::Database;
 use crate::error::Failure;
+use crate::ids::OrgId;
 use crate::tenants::Tier;
 
 /// A tenant's version, as decisions need it.
@@ -65,6 +66,11 @@ impl Verdict {
             Decision::Allow(allowed) => Some(allowed),
             Decision::Deny(_) => None,
         }
+    }
+
+    /// Whether the module did not decide at all.
+    pub const fn failed(&self) -> bool {
+        matches!(&self.decision, Decision::Deny(denial) if denial.is_failure())
     }
 }
 
@@ -136,7 +142,7 @@ impl Policies {
             named: digest,
             module: digest,
             settings: &[],
-            spend: Spend::TIER,
+            whose: None,
         };
         self.ask(database, question, &ceiling, &asked).await
     }
@@ -153,8 +159,10 @@ impl Policies {
         version: &Version,
     ) -> Result<Verdict, sqlx::Error> {
         let ceiling = Ceiling::after(left, &version.claims);
-        self.ask(database, question, &ceiling, &Asked::of_version(version))
-            .await
+        // A question that was made up for a trial may name any tenant, or none.
+        let whose = question.org_id.parse().unwrap_or(OrgId(uuid::Uuid::nil()));
+        let asked = Asked::of_version(version, whose);
+        self.ask(database, question, &ceiling, &asked).await
     }
 
     async fn ask(
@@ -164,17 +172,26 @@ impl Policies {
         ceiling: &Ceiling<'_>,
         asked: &Asked<'_>,
     ) -> Result<Verdict, sqlx::Error> {
-        let verdict = match self.module(database, asked.module).await? {
-            Err(why) => Verdict {
-                digest: asked.named.to_owned(),
-                decision: Decision::Deny(Denial::NoModule(why)),
-                fuel: 0,
-                notes: Vec::new(),
+        let unasked = |denial| Verdict {
+            digest: asked.named.to_owned(),
+            decision: Decision::Deny(denial),
+            fuel: 0,
+            notes: Vec::new(),
+        };
+        let loaded = self.module(database, asked.module, asked.whose).await?;
+        let verdict = match loaded {
+            Err(why) => unasked(Denial::NoModule(why)),
+            Ok(module) => match asked.rests(&module) {
+                Some(why) => unasked(Denial::Failed(why)),
+                None => {
+                    let verdict = self.judge(&module, question, ceiling, asked);
+                    asked.did(&module, !verdict.failed());
+                    verdict
+                }
             },
-            Ok(module) => self.judge(&module, question, ceiling, asked),
         };
         if let Decision::Deny(denial) = &verdict.decision
-            && denial.is_failure()
+            && verdict.failed()
         {
             tracing::warn!("policy {} failed: {}", asked.named, denial.for_the_record());
         }
@@ -189,7 +206,7 @@ impl Policies {
         asked: &Asked<'_>,
     ) -> Verdict {
         let request = question.before(ceiling, asked.settings);
-        let answered = self.engine.ask(module, &request, asked.spend);
+        let answered = self.engine.ask(module, &request, asked.spend());
         let (decision, notes) = match answered.said {
             Ok(said) => {
                 let notes = beyond(&said, ceiling);
@@ -216,16 +233,19 @@ impl Policies {
     pub(super) async fn judge_many(
         self: &Arc<Self>,
         database: &Database,
+        org_id: OrgId,
         version: Version,
         inputs: Vec<(Question, Allowed)>,
         patience: Duration,
     ) -> Result<Vec<Verdict>, Failure> {
-        let module = self.module(database, &version.module_digest).await?;
+        let module = self
+            .module(database, &version.module_digest, Some(org_id))
+            .await?;
         let module = module.map_err(|why| Failure::Conflict(why.into()))?;
         let policies = Arc::clone(self);
         let judged = tokio::task::spawn_blocking(move || {
             let begun = Instant::now();
-            let asked = Asked::of_version(&version);
+            let asked = Asked::of_version(&version, org_id);
             inputs
                 .iter()
                 .take_while(|_| begun.elapsed() < patience)
@@ -240,12 +260,12 @@ impl Policies {
 }
 
 impl<'a> Asked<'a> {
-    fn of_version(version: &'a Version) -> Self {
+    fn of_version(version: &'a Version, whose: OrgId) -> Self {
         Self {
             named: &version.digest,
             module: &version.module_digest,
             settings: &version.settings,
-            spend: Spend::TENANT,
+            whose: Some(whose),
         }
     }
 }
@@ -255,5 +275,31 @@ struct Asked<'a> {
     named: &'a str,
     module: &'a str,
     settings: &'a [(String, String)],
-    spend: Spend,
+    /// The tenant whose it is; none where it is the operator's.
+    whose: Option<OrgId>,
+}
+
+impl Asked<'_> {
+    const fn spend(&self) -> Spend {
+        match self.whose {
+            None => Spend::TIER,
+            Some(_) => Spend::TENANT,
+        }
+    }
+
+    /// Why it is not asked now: a tenant's that keeps failing.
+    fn rests(&self, module: &Module) -> Option<String> {
+        let times = module
+            .breaker
+            .rests(self.whose?, self.named, Instant::now())?;
+        Some(format!(
+            "it failed {times} times in a row and rests for a moment"
+        ))
+    }
+
+    fn did(&self, module: &Module, well: bool) {
+        if let Some(whose) = self.whose {
+            module.breaker.did(whose, self.named, well, Instant::now());
+        }
+    }
 }

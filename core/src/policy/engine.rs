@@ -1,9 +1,12 @@
 //! The sandbox: wasmtime with fuel, an epoch as a backstop, bounded memory and
-//! stack, and a linker that offers nothing.
+//! stack, and a linker that offers nothing. It runs machine code; the compiler is
+//! another process.
 
+use std::hash::{Hash as _, Hasher};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{
     Config, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreLimits,
@@ -17,6 +20,9 @@ pub(super) mod wit {
 }
 
 use wit::agentidp::policy::types;
+
+use super::artifacts::Artifact;
+use super::breaker::Breaker;
 
 /// What one decision may burn, and by whose instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +71,12 @@ const DECISIONS_PER_INSTANCE: u32 = 1_000;
 #[error("{0}")]
 pub struct Trapped(String);
 
+impl Trapped {
+    pub(super) fn because(why: &str) -> Self {
+        Self(why.to_owned())
+    }
+}
+
 impl From<wasmtime::Error> for Trapped {
     fn from(error: wasmtime::Error) -> Self {
         // The chain's last error is the cause; the others are addresses.
@@ -94,12 +106,52 @@ impl std::fmt::Debug for Engine {
 pub(super) struct Module {
     prepared: wit::PolicyPre<StoreLimits>,
     warm: Mutex<Vec<Instance>>,
+    /// What it takes in memory, about: the size of its artifact, in bytes.
+    pub(super) size: u64,
+    pub(super) breaker: Breaker,
 }
 
 struct Instance {
     store: Store<StoreLimits>,
     policy: wit::Policy,
     decisions: u32,
+}
+
+/// What the compiler and the engine have to agree on. Where instances come from is
+/// no part of it: a compiler has none.
+pub(super) fn settings() -> Config {
+    let mut config = Config::new();
+    config
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK)
+        .memory_reservation(16 << 20)
+        .wasm_multi_memory(false)
+        .wasm_memory64(false)
+        // What it computes may differ between processors.
+        .wasm_relaxed_simd(false)
+        // Where in the module a trap was: nobody looks, and it is a third of the code.
+        .generate_address_map(false);
+    config
+}
+
+/// Whether a component imports nothing and exports the world `policy`.
+pub(super) fn check(engine: &wasmtime::Engine, component: &Component) -> wasmtime::Result<()> {
+    let linker = Linker::<StoreLimits>::new(engine);
+    wit::PolicyPre::new(linker.instantiate_pre(component)?).map(drop)
+}
+
+/// What is hashed, as a SHA-256.
+struct Hashed(Sha256);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
+    }
 }
 
 impl Engine {
@@ -114,13 +166,8 @@ impl Engine {
             .total_memories(INSTANCES)
             .total_tables(INSTANCES * 4)
             .max_memory_size(MEMORY);
-        let mut config = Config::new();
-        config
-            .consume_fuel(true)
-            .epoch_interruption(true)
-            .max_wasm_stack(STACK)
-            .memory_reservation(16 << 20)
-            .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        let mut config = settings();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let engine = wasmtime::Engine::new(&config)?;
         let clock = engine.weak();
         std::thread::Builder::new()
@@ -139,14 +186,32 @@ impl Engine {
         })
     }
 
-    /// Compiles a component, which must export the world `policy` and import
-    /// nothing. Takes tens of milliseconds: not for an async thread.
-    pub(super) fn compile(&self, component: &[u8]) -> Result<Module, Trapped> {
-        let component = Component::from_binary(&self.engine, component)?;
+    /// What code has to be compiled for to run here: the compiler's version, its
+    /// settings, the processor. A SHA-256.
+    pub(super) fn compatibility(&self) -> Vec<u8> {
+        let mut hashed = Hashed(Sha256::new());
+        self.engine
+            .precompile_compatibility_hash()
+            .hash(&mut hashed);
+        hashed.0.finalize().to_vec()
+    }
+
+    /// Makes a module of machine code. Takes about a millisecond.
+    #[allow(
+        unsafe_code,
+        reason = "machine code from the database is run as it is: its MAC says whose it is"
+    )]
+    pub(super) fn load(&self, artifact: &Artifact) -> Result<Module, Trapped> {
+        // SAFETY: an `Artifact` is what this service's own compiler wrote a moment ago,
+        // or what it stored under a MAC by a key that nobody else has, over the code,
+        // the engine's name and the module's digest.
+        let component = unsafe { Component::deserialize(&self.engine, artifact.bytes()) }?;
         let prepared = self.linker.instantiate_pre(&component)?;
         Ok(Module {
             prepared: wit::PolicyPre::new(prepared)?,
             warm: Mutex::default(),
+            size: artifact.bytes().len() as u64,
+            breaker: Breaker::default(),
         })
     }
 
@@ -219,5 +284,27 @@ impl Module {
         if instance.decisions < DECISIONS_PER_INSTANCE && warm.len() < WARM {
             warm.push(instance);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compiler_and_the_engine_agree_though_one_has_a_pool() {
+        let pooling = Engine::start().unwrap();
+        let compiler = Engine {
+            engine: wasmtime::Engine::new(&settings()).unwrap(),
+            ..Engine::start().unwrap()
+        };
+        assert_eq!(pooling.compatibility(), compiler.compatibility());
+        let mut others = settings();
+        others.consume_fuel(false);
+        let other = Engine {
+            engine: wasmtime::Engine::new(&others).unwrap(),
+            ..compiler
+        };
+        assert_ne!(pooling.compatibility(), other.compatibility());
     }
 }

@@ -4,20 +4,32 @@
 //! to what the tier's left. One that fails denies.
 
 mod answer;
+mod artifacts;
+mod breaker;
 mod builtin;
+mod compile;
+mod compile_child;
+mod compiler;
 mod decide;
 mod engine;
+mod inspect;
 mod modules;
 mod question;
+mod queue;
+mod refused;
 mod sample;
 pub(crate) mod shown;
 mod versions;
 
 pub use answer::{Allowed, Ceiling, Decision, Denial};
 pub use builtin::install;
+pub use compile::this_program;
+pub use compile_child::compiler;
+pub use compiler::CompileError;
 pub use decide::{Decided, InForce, Verdict, Version};
 pub use engine::{Engine, Trapped};
-pub use modules::{CompileError, Policies, Refused};
+pub use modules::Policies;
 pub use question::Question;
+pub use refused::Refused;
 pub(crate) use sample::is_sampled;
 pub(crate) use versions::{in_force, is_upload, routes};

@@ -1,37 +1,55 @@
-//! The modules by their digests: read from the database once, compiled once.
+//! The modules by their digests: loaded once, from the database's machine code or
+//! by way of the compiler, and kept while there is room.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use uuid::Uuid;
+
+use super::artifacts::{Artifact, Artifacts};
 use super::builtin::digest_of;
-pub(super) use super::engine::Module;
-use super::engine::{Engine, Trapped};
+use super::compiler::{CompileError, Compiler};
+use super::engine::{Engine, Module, Trapped};
+use super::inspect::{LARGEST, inspect};
+use super::queue::Queue;
+use super::refused::Refused;
+use crate::config::Pem;
 use crate::database::Database;
 use crate::ids::OrgId;
 
+/// What the kept modules of all tenants come to at most, in bytes of machine code.
+const KEPT: u64 = 64 << 20;
+/// About what one takes.
+const USUAL: u64 = 128 << 10;
+/// What one that cannot be loaded takes.
+const REFUSED: u64 = 1 << 10;
+/// How long a decision waits for a module that has to be compiled.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
 type Loaded = Result<Arc<Module>, String>;
 
-/// What is wrong with a module.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Refused(String);
+#[derive(Debug, Clone)]
+struct BySize;
 
-/// Why a module was not compiled.
-#[derive(Debug)]
-pub enum CompileError {
-    /// It is no policy, or a hostile one.
-    Refused(Refused),
-    /// Too many wait already.
-    Busy,
-    /// It could not be kept.
-    Database(sqlx::Error),
+impl Weighter<String, Loaded> for BySize {
+    fn weight(&self, _: &String, loaded: &Loaded) -> u64 {
+        loaded.as_ref().map_or(REFUSED, |module| module.size)
+    }
 }
 
-/// Every module that was asked so far.
+type Kept = Cache<String, Loaded, BySize>;
+
+/// The sandbox and what it was asked for so far. One that will never load is
+/// remembered too: its digest will not change.
 pub struct Policies {
     pub(super) engine: Arc<Engine>,
-    /// One that cannot be loaded is remembered too: its digest will not change.
-    modules: RwLock<HashMap<String, Loaded>>,
+    compiler: Arc<Compiler>,
+    /// The operator's: what tenants upload drives none of them out.
+    of_tiers: Kept,
+    of_tenants: Kept,
 }
 
 impl std::fmt::Debug for Policies {
@@ -40,16 +58,69 @@ impl std::fmt::Debug for Policies {
     }
 }
 
+/// What may be otherwise the next time, and is not remembered.
+enum Passing {
+    Database(sqlx::Error),
+    Other(String),
+}
+
+impl From<sqlx::Error> for Passing {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
 impl Policies {
-    /// Starts the engine.
+    /// Starts the engine. `program` is this service's binary, which compiles; what
+    /// it makes is sealed by a key that goes by `private_key`.
     ///
     /// # Errors
     /// The machine cannot run it.
-    pub fn start() -> Result<Self, Trapped> {
+    pub fn start(private_key: &Pem, program: PathBuf) -> Result<Self, Trapped> {
+        let engine = Arc::new(Engine::start()?);
+        let compiler = Compiler {
+            artifacts: Artifacts::new(private_key, &engine)?,
+            program,
+            queue: Queue::default(),
+        };
         Ok(Self {
-            engine: Arc::new(Engine::start()?),
-            modules: RwLock::default(),
+            engine,
+            compiler: Arc::new(compiler),
+            of_tiers: kept()?,
+            of_tenants: kept()?,
         })
+    }
+
+    /// Looks at a module of at most `most` bytes, before anything is done with it.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn inspect(&self, module: &[u8], most: usize) -> Result<(), Refused> {
+        inspect(module, most)
+    }
+
+    /// Compiles a tenant's module, in the tenant's turn, and stores what becomes of
+    /// it, so that every replica loads it at once. The module is a component or a
+    /// core module with its metadata, as it was uploaded, and `module_digest` the
+    /// SHA-256 of that (hex), under which it stands in `policy_modules` already.
+    ///
+    /// # Errors
+    /// It is refused, or cannot be compiled or stored now.
+    pub async fn compile(
+        &self,
+        database: &Database,
+        org_id: OrgId,
+        module_digest: &str,
+        module: Vec<u8>,
+    ) -> Result<(), CompileError> {
+        inspect(&module, LARGEST)?;
+        let known = self.compiler.artifacts.load(database, module_digest);
+        if known.await?.is_none() {
+            self.compiler
+                .artifact(database, org_id.0, module_digest, module)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Loads the modules of every tier, so that nobody waits for a compiler.
@@ -62,26 +133,73 @@ impl Policies {
                 .fetch_all(&mut *database.connection().await?)
                 .await?;
         for digest in digests {
-            if let Err(why) = self.module(database, &digest).await? {
-                tracing::error!("policy {digest} cannot be loaded: {why}");
+            let loaded = match self.load(database, &digest, None).await {
+                Ok(loaded) => loaded,
+                Err(Passing::Other(why)) => Err(why),
+                Err(Passing::Database(error)) => return Err(error),
+            };
+            match loaded {
+                Ok(module) => self.of_tiers.insert(digest, Ok(module)),
+                Err(why) => tracing::error!("policy {digest} cannot be loaded: {why}"),
             }
         }
         Ok(())
     }
 
+    /// Has a tenant's module at hand before it is asked.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn prepare(
+        &self,
+        database: &Database,
+        org_id: OrgId,
+        digest: &str,
+    ) -> Result<(), sqlx::Error> {
+        let loaded = self.module(database, digest, Some(org_id)).await?;
+        if let Err(why) = loaded {
+            tracing::error!("policy {digest} cannot be loaded: {why}");
+        }
+        Ok(())
+    }
+
+    /// A module, the operator's or a tenant's.
+    ///
+    /// # Errors
+    /// The database's.
     pub(super) async fn module(
         &self,
         database: &Database,
         digest: &str,
+        whose: Option<OrgId>,
     ) -> Result<Loaded, sqlx::Error> {
-        let known = self
-            .modules
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(digest)
-            .cloned();
-        if let Some(known) = known {
+        let kept = match whose {
+            None => &self.of_tiers,
+            Some(_) => &self.of_tenants,
+        };
+        if let Some(known) = kept.get(digest) {
             return Ok(known);
+        }
+        let loading = kept.get_or_insert_async(digest, self.load(database, digest, whose));
+        match tokio::time::timeout(PATIENCE, loading).await {
+            Ok(Ok(loaded)) => Ok(loaded),
+            Ok(Err(Passing::Database(error))) => Err(error),
+            Ok(Err(Passing::Other(why))) => Ok(Err(why)),
+            Err(_) => Ok(Err("it is still being compiled".to_owned())),
+        }
+    }
+
+    async fn load(
+        &self,
+        database: &Database,
+        digest: &str,
+        whose: Option<OrgId>,
+    ) -> Result<Loaded, Passing> {
+        if let Some(artifact) = self.compiler.artifacts.load(database, digest).await? {
+            match self.run(artifact).await {
+                Ok(module) => return Ok(Ok(module)),
+                Err(why) => tracing::error!("the compiled policy {digest} does not load: {why}"),
+            }
         }
         let component = sqlx::query_scalar!(
             "SELECT component FROM policy_modules WHERE digest = $1",
@@ -89,57 +207,49 @@ impl Policies {
         )
         .fetch_optional(&mut *database.connection().await?)
         .await?;
-        let loaded = match component {
-            None => Err("it is not there".to_owned()),
-            Some(component) if digest_of(&component) != digest => {
-                Err("its bytes are not those of its digest".to_owned())
-            }
-            Some(component) => self.compile_here(component).await,
+        let Some(component) = component else {
+            // It may come yet.
+            return Err(Passing::Other("it is not there".to_owned()));
         };
-        let mut modules = self.modules.write().unwrap_or_else(PoisonError::into_inner);
-        Ok(modules.entry(digest.to_owned()).or_insert(loaded).clone())
-    }
-
-    /// Loads a module, so that nobody waits for it.
-    ///
-    /// # Errors
-    /// The database's.
-    pub(super) async fn load(&self, database: &Database, digest: &str) -> Result<(), sqlx::Error> {
-        self.module(database, digest).await.map(|_| ())
-    }
-
-    /// A first look at a module.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub(super) fn inspect(&self, _module: &[u8]) -> Result<(), Refused> {
-        Ok(())
-    }
-
-    /// Compiles a tenant's module and keeps what comes of it.
-    ///
-    /// # Errors
-    /// See [`CompileError`].
-    pub(super) async fn compile(
-        &self,
-        _database: &Database,
-        _org_id: OrgId,
-        _digest: &str,
-        module: Vec<u8>,
-    ) -> Result<(), CompileError> {
-        match self.compile_here(module).await {
-            Ok(_) => Ok(()),
-            Err(why) => Err(CompileError::Refused(Refused(why))),
+        if digest_of(&component) != digest {
+            return Ok(Err("its bytes are not those of its digest".to_owned()));
+        }
+        if let Err(refused) = inspect(&component, LARGEST) {
+            return Ok(Err(refused.to_string()));
+        }
+        let whose = whose.map_or(Uuid::nil(), |org_id| org_id.0);
+        let compiled = self.compiler.artifact(database, whose, digest, component);
+        match compiled.await {
+            Ok(artifact) => Ok(self.run(artifact).await),
+            Err(CompileError::Refused(refused)) => Ok(Err(refused.to_string())),
+            Err(CompileError::Database(error)) => Err(Passing::Database(error)),
+            Err(passing) => Err(Passing::Other(passing.to_string())),
         }
     }
 
-    async fn compile_here(&self, component: Vec<u8>) -> Loaded {
+    async fn run(&self, artifact: Artifact) -> Loaded {
         let engine = Arc::clone(&self.engine);
-        let compiled = tokio::task::spawn_blocking(move || engine.compile(&component)).await;
-        match compiled {
+        let loaded = tokio::task::spawn_blocking(move || engine.load(&artifact)).await;
+        match loaded {
             Ok(Ok(module)) => Ok(Arc::new(module)),
             Ok(Err(trapped)) => Err(trapped.to_string()),
-            Err(_) => Err("its compilation panicked".to_owned()),
+            Err(_) => Err("its loading panicked".to_owned()),
         }
     }
+}
+
+fn kept() -> Result<Kept, Trapped> {
+    let options = OptionsBuilder::new()
+        // One, or the largest module would not fit into any.
+        .shards(1)
+        .estimated_items_capacity(usize::try_from(KEPT / USUAL).unwrap_or(usize::MAX))
+        .weight_capacity(KEPT)
+        .build()
+        .map_err(|_| Trapped::because("no room can be made for modules"))?;
+    Ok(Cache::with_options(
+        options,
+        BySize,
+        DefaultHashBuilder::default(),
+        DefaultLifecycle::default(),
+    ))
 }

@@ -4,14 +4,13 @@
 use agentidp_core::clock::Now;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use crate::support::guest::component;
+use crate::support::modules::{component, digest};
 use crate::support::{Deployment, root};
 
 /// Puts a module into force for a tier, as an operator would.
 async fn put(deployment: &Deployment, tier: &str, component: &[u8]) {
-    let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(component));
+    let digest = digest(component);
     sqlx::query("INSERT INTO policy_modules (digest, component, built_in, created_at) VALUES ($1, $2, false, $3) ON CONFLICT DO NOTHING")
         .bind(&digest)
         .bind(component)

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::guest::{Grant, component, denying, granting};
+use crate::support::guest::{Grant, denying, granting};
+use crate::support::modules::component;
 use crate::support::{Client, Deployment, Tenant, root, text};
 
 fn claims(token: &Value) -> Claims {

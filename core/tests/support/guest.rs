@@ -3,9 +3,9 @@
 use reqwest::StatusCode;
 use reqwest::multipart::{Form, Part};
 use serde_json::{Value, json};
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
-use super::{Deployment, Tenant, root, text};
+use super::modules::component;
+use super::{Deployment, Tenant, text};
 
 /// What a guest grants.
 #[derive(Default)]
@@ -14,28 +14,6 @@ pub struct Grant<'a> {
     pub lifetime_s: Option<u32>,
     pub requests_per_minute: Option<u32>,
     pub claims: &'a [(&'a str, &'a str)],
-}
-
-/// Makes a module of a core module in text, with its world's description in it.
-pub fn module(wat: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(wat).unwrap();
-    let mut resolve = wit_parser::Resolve::default();
-    let package = resolve.push_file(root().join(POLICY_WIT)).unwrap();
-    let world = resolve.select_world(&[package], Some("policy")).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    module
-}
-
-/// The contract between host and guest.
-const POLICY_WIT: &str = "policies/policy.wit";
-
-/// A component of the same, as a tenant's tool may make it.
-pub fn component(wat: &str) -> Vec<u8> {
-    ComponentEncoder::default()
-        .module(&module(wat))
-        .unwrap()
-        .encode()
-        .unwrap()
 }
 
 /// A guest that denies everything.

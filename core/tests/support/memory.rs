@@ -10,6 +10,19 @@ pub fn resident_kib(process: u32) -> u64 {
     number.unwrap().parse().unwrap()
 }
 
+/// The most that this process ever had in memory since [`forget_peak`], in KiB.
+pub fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.unwrap().parse().unwrap()
+}
+
+/// From here on.
+pub fn forget_peak() {
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+}
+
 /// Lets this process open `wanted` files, and says so where it may not.
 pub fn may_open(wanted: u64) -> bool {
     let mut limit = getrlimit(Resource::Nofile);

@@ -10,6 +10,7 @@ pub mod guarded;
 pub mod guest;
 pub mod load;
 pub mod memory;
+pub mod modules;
 pub mod origin;
 pub mod own_redis;
 pub mod prometheus;

@@ -144,7 +144,8 @@ async fn make(
     change.commit().await?;
     if matches!(to, Life::Active | Life::Shadow) {
         // Nobody waits for it; other replicas take it up when they are asked.
-        app.policy.load(&app.database, &after.module_digest).await?;
+        let module = &after.module_digest;
+        app.policy.prepare(&app.database, org_id, module).await?;
     }
     Ok(Versioned(after))
 }

@@ -83,7 +83,13 @@ pub(super) async fn replay(
         .collect();
     let verdicts = app
         .policy
-        .judge_many(&app.database, Version::from(version), inputs, PATIENCE)
+        .judge_many(
+            &app.database,
+            org_id,
+            Version::from(version),
+            inputs,
+            PATIENCE,
+        )
         .await?;
     let changed: Vec<(&Kept, &Verdict)> = kept
         .iter()

@@ -51,7 +51,7 @@ pub(super) async fn upload(
         return Err(Failure::TooLarge);
     }
     app.policy
-        .inspect(&upload.module)
+        .inspect(&upload.module, most)
         .map_err(|refused| Failure::invalid("module", refused.to_string()))?;
 
     let is_new = insert(&app, &caller, org_id, &upload).await?;
@@ -168,7 +168,7 @@ async fn look(app: &App, caller: &Caller, org_id: OrgId, upload: Upload) -> Resu
         Ok(()) => None,
         Err(CompileError::Refused(why)) => Some(why.to_string()),
         // It stays as it is: the same upload looks again.
-        Err(CompileError::Busy) => return Ok(before),
+        Err(CompileError::Busy | CompileError::Unavailable) => return Ok(before),
         Err(CompileError::Database(error)) => return Err(error.into()),
     };
     let mut change = app.change(caller.agent_id()).await?;
