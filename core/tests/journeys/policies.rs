@@ -14,7 +14,7 @@ fn component(wat: &str) -> Vec<u8> {
     let mut module = wat::parse_str(wat).unwrap();
     let mut resolve = wit_parser::Resolve::default();
     let package = resolve
-        .push_file(root().join("policies/policy.wit"))
+        .push_file(root().join("policies/sdk/wit/policy.wit"))
         .unwrap();
     let world = resolve.select_world(&[package], Some("policy")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
