@@ -43,8 +43,11 @@ impl FromStr for Weekday {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let is =
-            |name: &str| name.eq_ignore_ascii_case(text) || name[..3].eq_ignore_ascii_case(text);
+        let is = |name: &str| {
+            let names = [Some(name), name.get(..3)];
+            let mut names = names.iter().flatten();
+            names.any(|name| name.eq_ignore_ascii_case(text))
+        };
         let found = Self::ALL.iter().find(|(_, name)| is(name));
         found.map(|(day, _)| *day).ok_or(())
     }
