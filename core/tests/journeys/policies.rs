@@ -5,25 +5,9 @@ use agentidp_core::clock::Now;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
+use crate::support::policy::component;
 use crate::support::{Deployment, root};
-
-/// Makes a component of a core module in text, as a tenant's tool would.
-fn component(wat: &str) -> Vec<u8> {
-    let mut module = wat::parse_str(wat).unwrap();
-    let mut resolve = wit_parser::Resolve::default();
-    let package = resolve
-        .push_file(root().join("policies/sdk/wit/policy.wit"))
-        .unwrap();
-    let world = resolve.select_world(&[package], Some("policy")).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default()
-        .module(&module)
-        .unwrap()
-        .encode()
-        .unwrap()
-}
 
 /// Puts a module into force for a tier, as an operator would.
 async fn put(deployment: &Deployment, tier: &str, component: &[u8]) {

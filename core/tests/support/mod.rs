@@ -11,6 +11,7 @@ pub mod load;
 pub mod memory;
 pub mod origin;
 pub mod own_redis;
+pub mod policy;
 pub mod prometheus;
 mod replica;
 pub mod secrets;
