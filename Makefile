@@ -36,13 +36,17 @@ lint: toolchain ## Check formatting, clippy and rustdoc, with warnings denied.
 	$(CARGO) fmt --all --check
 	cd policies && $(CARGO) fmt --all --check
 	cd fuzz && $(CARGO) fmt --all --check
+	rm -rf target/my-policy && cp -r policies/template target/my-policy && cp -r policies/sdk target/my-policy/sdk
+	cd target/my-policy && $(CARGO) fmt --check
 	$(CARGO) clippy --release --locked $(MEMBERS) --all-targets -- -D warnings
 	$(CARGO) clippy --release --locked --package agentidp-edge --target $(WASM) -- -D warnings
 	cd policies && $(CARGO) clippy --release --locked --target $(WASM) --target-dir ../target/policies -- -D warnings
 	cd policies && $(CARGO) clippy --locked --all-targets --target-dir ../target/policies -- -D warnings
+	cd target/my-policy && $(CARGO) clippy --locked --all-targets --target-dir ../policies -- -D warnings
 	cd fuzz && $(CARGO) clippy --release --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked $(MEMBERS) --no-deps --document-private-items
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --package agentidp-edge --target $(WASM) --no-deps --document-private-items
+	cd policies && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --target-dir ../target/policies
 
 fuzz: toolchain ## Fuzz the parsers, each for FUZZ_SECONDS (60 unless it is set).
 	@FUZZ_SECONDS="$${FUZZ_SECONDS:-60}" fuzz/run.sh

@@ -73,11 +73,14 @@ async fn the_sdk_and_the_examples_pass_their_own_tests() {
     }
 }
 
-/// The commands of the page, up to the first heading.
-fn commands_of_the_page() -> String {
+/// The parts of the page that are in this language.
+fn blocks_of_the_page(language: &str) -> Vec<String> {
     let page = std::fs::read_to_string(root().join("docs/policies.md")).unwrap();
-    let (_, rest) = page.split_once("```sh\n").unwrap();
-    rest.split_once("```").unwrap().0.to_owned()
+    let start = format!("```{language}\n");
+    let parts = page.split(&start).skip(1);
+    parts
+        .map(|part| part.split("```").next().unwrap().to_owned())
+        .collect()
 }
 
 /// Outside of the repository, and each time the same: cargo keeps something for each
@@ -94,15 +97,22 @@ async fn a_copy_of_the_template_as_the_page_has_it_becomes_a_policy_that_refuses
     let _ = std::fs::remove_dir_all(&place);
     std::fs::create_dir(&place).unwrap();
     std::os::unix::fs::symlink(root().join("policies"), place.join("policies")).unwrap();
-    let commands = commands_of_the_page();
-    assert!(
-        commands.starts_with("cp -r policies/template"),
-        "{commands}"
-    );
+    let commands = blocks_of_the_page("sh").swap_remove(0);
+    let (first, rest) = commands.split_once('\n').unwrap();
+    assert_eq!(first, "cp -r policies/template my-policy");
+    assert!(rest.contains("cargo test\n"), "{rest}");
     let mut shell = cargo("sh");
     shell.args(["-e", "-c", &commands]).current_dir(&place);
     let printed = succeed(&mut shell).await;
     assert!(printed.contains("3 passed"), "{printed}");
+    // What the page shows is what is there.
+    let source = std::fs::read_to_string(place.join("my-policy/src/lib.rs")).unwrap();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown = blocks_of_the_page("rust");
+    assert!(shown.len() >= 2, "{shown:?}");
+    for shown in shown {
+        assert!(words(&source).contains(&words(&shown)), "{shown}");
+    }
     let locked = |folder: PathBuf| std::fs::read(folder.join("Cargo.lock")).unwrap();
     let template = root().join("policies/template");
     assert_eq!(locked(place.join("my-policy")), locked(template));
@@ -150,7 +160,9 @@ async fn business_hours_gives_tokens_while_it_is_open_and_until_it_closes() {
     put(60, -5, always).await;
     let why = "There are no tokens at this hour.";
     is_denied(&deployment, &tenant.agent, BOTH, why).await;
-    put(-60, 60, "").await;
+    let today = Now::read().timestamp().weekday().to_string().to_lowercase();
+    let others = always.split(' ').filter(|day| !today.starts_with(day));
+    put(-60, 60, &others.collect::<Vec<_>>().join(",")).await;
     let why = "There are no tokens on this day of the week.";
     is_denied(&deployment, &tenant.agent, BOTH, why).await;
     put(-60, 60, "funday").await;
