@@ -11,7 +11,7 @@ APT := apt-get install --yes --no-install-recommends
 # each other choice would compile much of it again.
 MEMBERS := --workspace --exclude agentidp-edge
 
-.PHONY: help dev test bench lint fuzz sqlx toolchain edge clients peers python redis stack nextest
+.PHONY: help dev test bench lint fuzz sqlx toolchain edge policies clients peers python redis stack nextest
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile
@@ -21,7 +21,7 @@ dev: toolchain edge ## Build and start everything on this machine, on the embedd
 	@$(CARGO) build --release --locked --package agentidp-core --bin agentidp
 	@exec target/release/agentidp dev
 
-test: toolchain edge clients redis stack nextest ## Run every test, against a real Postgres and a real Redis.
+test: toolchain edge policies clients redis stack nextest ## Run every test, against a real Postgres and a real Redis.
 	@FUZZ_SECONDS=4 fuzz/run.sh
 	@echo "Building the tests..."
 	@$(CARGO) build --release --locked $(MEMBERS) --examples
@@ -36,12 +36,17 @@ lint: toolchain ## Check formatting, clippy and rustdoc, with warnings denied.
 	$(CARGO) fmt --all --check
 	cd policies && $(CARGO) fmt --all --check
 	cd fuzz && $(CARGO) fmt --all --check
+	rm -rf target/my-policy && cp -r policies/template target/my-policy && cp -r policies/sdk target/my-policy/sdk
+	cd target/my-policy && $(CARGO) fmt --check
 	$(CARGO) clippy --release --locked $(MEMBERS) --all-targets -- -D warnings
 	$(CARGO) clippy --release --locked --package agentidp-edge --target $(WASM) -- -D warnings
 	cd policies && $(CARGO) clippy --release --locked --target $(WASM) --target-dir ../target/policies -- -D warnings
+	cd policies && $(CARGO) clippy --locked --all-targets --target-dir ../target/policies -- -D warnings
+	cd target/my-policy && $(CARGO) clippy --locked --all-targets --target-dir ../policies -- -D warnings
 	cd fuzz && $(CARGO) clippy --release --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked $(MEMBERS) --no-deps --document-private-items
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --package agentidp-edge --target $(WASM) --no-deps --document-private-items
+	cd policies && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --target-dir ../target/policies
 
 fuzz: toolchain ## Fuzz the parsers, each for FUZZ_SECONDS (60 unless it is set).
 	@FUZZ_SECONDS="$${FUZZ_SECONDS:-60}" fuzz/run.sh
@@ -64,6 +69,11 @@ edge: # The Worker, and workerd to run it in.
 	  || { echo "Installing workerd..."; npm ci --silent --prefix edge; }
 	@echo "Building the edge (the first time takes some minutes)..."
 	@$(CARGO) run --release --locked --package agentidp-edge-bundle
+
+policies: # The tests of the SDK and the examples, and their modules: the journeys run them.
+	@echo "Building the policies..."
+	@cd policies && $(CARGO) test --quiet --locked --no-run --target-dir ../target/policies
+	@cd policies && $(CARGO) build --quiet --release --locked --target $(WASM) --target-dir ../target/policies
 
 clients: python # The stock clients that the journeys run.
 	@test core/tests/clients/node_modules/.package-lock.json -nt core/tests/clients/package-lock.json \

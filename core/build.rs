@@ -1,6 +1,6 @@
-//! Builds the tiers' policies: a nested cargo makes wasm32 modules of the crates
-//! in `policies/`, wit-component makes components of them. Nothing that is built
-//! is committed.
+//! Builds the tiers' policies: a nested cargo makes wasm32 modules of their crates
+//! in `policies/`, and of no others; wit-component makes components of them. Nothing
+//! that is built is committed.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,7 @@ const TIERS: [&str; 3] = ["free", "pro", "enterprise"];
 fn main() {
     let root = path("CARGO_MANIFEST_DIR").join("../policies");
     let out = path("OUT_DIR");
-    for watched in ["Cargo.toml", "Cargo.lock", "policy.wit", "sdk"]
-        .iter()
-        .chain(&TIERS)
-    {
+    for watched in ["Cargo.toml", "Cargo.lock", "sdk"].iter().chain(&TIERS) {
         println!("cargo:rerun-if-changed={}", root.join(watched).display());
     }
     println!("cargo:rerun-if-changed=../migrations");
@@ -43,6 +40,7 @@ fn build(root: &Path, target_dir: &Path) -> PathBuf {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .args(["build", "--release", "--locked", "--target", TARGET])
+        .args(TIERS.map(|tier| format!("--package=agentidp-policy-{tier}")))
         .arg("--manifest-path")
         .arg(root.join("Cargo.toml"))
         .arg("--target-dir")

@@ -36,6 +36,7 @@ mod journeys {
     mod no_text;
     mod outages;
     mod policies;
+    mod policy_examples;
     mod pool;
     mod privilege;
     mod races;

@@ -16,7 +16,7 @@ use wasmtime::{
 /// The types of `policy.wit`, generated.
 #[allow(missing_docs, unreachable_pub, clippy::all)]
 pub(super) mod wit {
-    wasmtime::component::bindgen!({ path: "../policies/policy.wit", world: "policy" });
+    wasmtime::component::bindgen!({ path: "../policies/sdk/wit/policy.wit", world: "policy" });
 }
 
 use wit::agentidp::policy::types;

@@ -13,6 +13,7 @@ pub mod memory;
 pub mod modules;
 pub mod origin;
 pub mod own_redis;
+pub mod policy;
 pub mod prometheus;
 mod replica;
 pub mod secrets;

@@ -12,7 +12,7 @@ pub fn digest(module: &[u8]) -> String {
 
 /// A core module with the metadata of the world `policy`.
 pub fn core_module(wat: &str) -> Vec<u8> {
-    let wit = std::fs::read_to_string(root().join("policies/policy.wit")).unwrap();
+    let wit = std::fs::read_to_string(root().join("policies/sdk/wit/policy.wit")).unwrap();
     core_module_of(wat, &wit, "policy")
 }
 

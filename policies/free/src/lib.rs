@@ -6,9 +6,9 @@ use agentidp_policy::{Decision, Policy, Request, allow_all};
 struct Free;
 
 impl Policy for Free {
-    fn decide(request: Request) -> Decision {
-        allow_all(request)
+    fn decide(request: &Request) -> Decision {
+        Ok(allow_all(request))
     }
 }
 
-agentidp_policy::export!(Free with_types_in agentidp_policy::bindings);
+agentidp_policy::export!(Free);

@@ -6,9 +6,9 @@ use agentidp_policy::{Decision, Policy, Request, allow_all};
 struct Pro;
 
 impl Policy for Pro {
-    fn decide(request: Request) -> Decision {
-        allow_all(request)
+    fn decide(request: &Request) -> Decision {
+        Ok(allow_all(request))
     }
 }
 
-agentidp_policy::export!(Pro with_types_in agentidp_policy::bindings);
+agentidp_policy::export!(Pro);
