@@ -10,7 +10,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use crate::support::{Deployment, root};
 
 /// Makes a component of a core module in text, as a tenant's tool would.
-fn component(wat: &str) -> Vec<u8> {
+pub(super) fn component(wat: &str) -> Vec<u8> {
     let mut module = wat::parse_str(wat).unwrap();
     let mut resolve = wit_parser::Resolve::default();
     let package = resolve
