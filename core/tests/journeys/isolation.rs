@@ -3,7 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Deployment, text};
+use crate::support::modules::component;
+use crate::support::{Deployment, root, text};
 
 /// Status, headers (but the date) and body.
 async fn whole_answer(
@@ -51,9 +52,31 @@ async fn what_is_another_tenants_answers_exactly_as_what_is_not_there() {
     let path = format!("/agents/{}/credentials", theirs.agent.id);
     let their_credential =
         deployment.must(&their_admin, "GET", &path, None).await["data"][0].clone();
+    let their_policy = format!("/tenants/{}/policy", theirs.org_id);
+    let wat = std::fs::read_to_string(root().join("policies/hostile/unreachable.wat")).unwrap();
+    let their_version: Value = deployment
+        .http
+        .put(format!("{}/api/v1{their_policy}", deployment.url))
+        .bearer_auth(&their_admin)
+        .header("content-type", "application/wasm")
+        .body(component(&wat))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let digest = text(&their_version, "digest");
+    let their_token: Value = deployment
+        .ask_token(&theirs.agent, &[])
+        .await
+        .json()
+        .await
+        .unwrap();
     let nothing = "01a209e1-0221-757e-bba8-30b9b72bbe32";
+    let no_version = "0".repeat(64);
 
-    let paths = [
+    let mut paths = vec![
         ("/agents/{}".to_owned(), theirs.agent.id.clone()),
         ("/agents/{}/credentials".to_owned(), theirs.agent.id.clone()),
         (
@@ -69,13 +92,46 @@ async fn what_is_another_tenants_answers_exactly_as_what_is_not_there() {
             text(&their_resource, "resource_id"),
         ),
         ("/tenants/{}".to_owned(), theirs.org_id.clone()),
+        (
+            "/decisions/{}".to_owned(),
+            text(&their_token, "decision_id"),
+        ),
     ];
+    let of_version = [
+        "",
+        "/shadow",
+        "/activate",
+        "/retire",
+        "/replay",
+        "/differences",
+    ];
+    for end in of_version.map(|end| format!("/versions/{digest}{end}")) {
+        paths.push((format!("/tenants/{{}}/policy{end}"), theirs.org_id.clone()));
+        for org_id in [&mine.org_id, &theirs.org_id] {
+            let path = format!("/tenants/{org_id}/policy{end}");
+            paths.push((path.replace(&digest, "{}"), digest.clone()));
+        }
+    }
+    for end in ["", "/versions", "/rollback", "/try"] {
+        paths.push((format!("/tenants/{{}}/policy{end}"), theirs.org_id.clone()));
+    }
     let mut compared = 0;
     for (template, id) in &paths {
+        let nothing = if *id == digest {
+            no_version.as_str()
+        } else {
+            nothing
+        };
+        let new = if template.ends_with("/try") {
+            json!({ "scopes": ["files:read"] })
+        } else {
+            json!({})
+        };
         for (method, body) in [
             (Method::GET, None),
+            (Method::PUT, Some(json!({}))),
             (Method::PATCH, Some(json!({ "name": "mine now" }))),
-            (Method::POST, Some(json!({}))),
+            (Method::POST, Some(new)),
             (Method::DELETE, None),
         ] {
             let there = whole_answer(
@@ -99,7 +155,7 @@ async fn what_is_another_tenants_answers_exactly_as_what_is_not_there() {
             compared += 1;
         }
     }
-    assert_eq!(compared, 24);
+    assert_eq!(compared, 145);
     // And nothing has happened to them.
     assert_eq!(
         deployment
@@ -112,6 +168,9 @@ async fn what_is_another_tenants_answers_exactly_as_what_is_not_there() {
             .await["name"],
         "worker"
     );
+    let version = format!("{their_policy}/versions/{digest}");
+    let version = deployment.must(&their_admin, "GET", &version, None).await;
+    assert_eq!(version, their_version);
     for path in ["/agents", "/resources", "/tenants"] {
         let list = deployment.must(&my_admin, "GET", path, None).await;
         assert!(
