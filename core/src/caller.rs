@@ -72,6 +72,14 @@ impl Caller {
     /// 403 without the scope, 429 where a limit is spent, 503 where nobody knows.
     pub fn may(&self, scope: &'static str) -> Result<(), Failure> {
         self.may_even_when_spent(scope)?;
+        self.within_limits()
+    }
+
+    /// The same for what needs no scope.
+    ///
+    /// # Errors
+    /// 429 where a limit is spent, 503 where nobody knows.
+    pub fn within_limits(&self) -> Result<(), Failure> {
         self.over.clone().map_or(Ok(()), Err)
     }
 

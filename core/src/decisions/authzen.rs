@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -48,10 +49,13 @@ pub(super) async fn evaluate(
     State(app): State<Arc<App>>,
     caller: Caller,
     headers: HeaderMap,
-    JsonBody(asked): JsonBody<Evaluation>,
+    JsonBody(asked): JsonBody<Value>,
 ) -> Result<Response, Failure> {
     // Whoever may see the tenant's tokens may ask what they would be.
     caller.may("tokens:introspect")?;
+    let asked = serde_json::from_value(asked).map_err(|error| {
+        Failure::Unreadable(format!("No evaluation can be asked: {error}.").into())
+    })?;
     let (decision, context) = decide(&app, &caller, &asked).await?;
     let answer = Json(json!({ "decision": decision, "context": context }));
     // §7.3: the caller's own name for the request.
@@ -137,10 +141,13 @@ async fn question(
 }
 
 /// `AuthZEN` §9.1: where the decisions are.
-pub(super) async fn metadata(State(app): State<Arc<App>>) -> Json<Value> {
-    let issuer = app.config.issuer.as_str();
-    Json(json!({
-        "policy_decision_point": issuer,
-        "access_evaluation_endpoint": format!("{}/access/v1/evaluation", issuer.trim_end_matches('/')),
-    }))
+pub(super) async fn metadata(
+    State(app): State<Arc<App>>,
+) -> ([(HeaderName, &'static str); 1], Json<Value>) {
+    let origin = app.config.issuer.origin();
+    let document = json!({
+        "policy_decision_point": origin,
+        "access_evaluation_endpoint": format!("{origin}/access/v1/evaluation"),
+    });
+    ([(CACHE_CONTROL, "public, max-age=300")], Json(document))
 }

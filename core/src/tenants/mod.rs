@@ -10,4 +10,4 @@ pub use api::routes;
 pub use bootstrap::{Bootstrapped, bootstrap};
 pub use create::{NewTenant, create};
 pub use model::{Status, Tenant, Tier};
-pub(crate) use store::{lock, tier_of};
+pub(crate) use store::{is_there, lock, tier_of};

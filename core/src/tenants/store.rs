@@ -61,6 +61,19 @@ pub(super) async fn one(
     .await
 }
 
+/// Whether there is such a tenant.
+pub(crate) async fn is_there(
+    executor: impl PgExecutor<'_>,
+    org_id: OrgId,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM tenants WHERE org_id = $1) AS "there!""#,
+        org_id.0,
+    )
+    .fetch_one(executor)
+    .await
+}
+
 /// The tenant, locked until the transaction ends, and whether it is the platform's.
 pub(crate) async fn lock(
     connection: &mut PgConnection,

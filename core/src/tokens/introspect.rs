@@ -75,5 +75,6 @@ fn describe(claims: &Claims) -> Value {
         "org_id": claims.org_id,
         "tier": claims.tier,
         "agentidp": claims.agentidp,
+        "ext": claims.ext,
     })
 }

@@ -8,7 +8,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::support::policy::{cargo, component_of, example, module_path, put_version, succeed};
+use crate::support::modules::component_of;
+use crate::support::policy::{cargo, example, module_path, put_version, succeed};
 use crate::support::{Client, Deployment, Tenant, claims, root, secrets, text};
 
 /// An agent of the tenant's that may read and write, and is as `more` says.

@@ -70,7 +70,7 @@ async fn in_force(
     caller: Caller,
     Id(org_id): Id<OrgId>,
 ) -> Result<Json<InForce>, Failure> {
-    may(&caller, "policies:read", org_id)?;
+    may(&app, &caller, "policies:read", org_id).await?;
     let all = store::list(&mut *app.database.connection().await?, org_id).await?;
     let find = |state| all.iter().find(|version| version.state == state).cloned();
     Ok(Json(InForce {
@@ -90,7 +90,7 @@ async fn list(
     caller: Caller,
     Id(org_id): Id<OrgId>,
 ) -> Result<Json<Versions>, Failure> {
-    may(&caller, "policies:read", org_id)?;
+    may(&app, &caller, "policies:read", org_id).await?;
     let data = store::list(&mut *app.database.connection().await?, org_id).await?;
     Ok(Json(Versions { data }))
 }
@@ -100,7 +100,7 @@ async fn one(
     caller: Caller,
     Ids(org_id, digest): Ids<OrgId, VersionDigest>,
 ) -> Result<Versioned<Shown>, Failure> {
-    may(&caller, "policies:read", org_id)?;
+    may(&app, &caller, "policies:read", org_id).await?;
     let connection = &mut *app.database.connection().await?;
     let version = store::one(connection, org_id, &digest.0).await?;
     version.map(Versioned).ok_or(Failure::NotFound)
@@ -112,7 +112,7 @@ async fn delete(
     Ids(org_id, digest): Ids<OrgId, VersionDigest>,
     if_match: IfMatch,
 ) -> Result<StatusCode, Failure> {
-    may(&caller, "policies:write", org_id)?;
+    may(&app, &caller, "policies:write", org_id).await?;
     let mut change = app.change(caller.agent_id()).await?;
     tenants::lock(change.connection(), org_id).await?;
     let version = store::one(change.connection(), org_id, &digest.0)

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::model::{Shown, State as Life, VersionDigest};
-use super::{may, store};
+use super::{may, may_even_when_spent, store};
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::caller::Caller;
@@ -53,7 +53,11 @@ pub(super) async fn retire(
 }
 
 async fn caller_moves(app: &App, caller: &Caller, org_id: OrgId, digest: &str, to: Life) -> Moved {
-    may(caller, "policies:write", org_id)?;
+    if to == Life::Retired {
+        may_even_when_spent(app, caller, "policies:write", org_id).await?;
+    } else {
+        may(app, caller, "policies:write", org_id).await?;
+    }
     let mut change = begin(app, caller, org_id).await?;
     let all = store::list(change.connection(), org_id).await?;
     let wanted = all
@@ -63,16 +67,32 @@ async fn caller_moves(app: &App, caller: &Caller, org_id: OrgId, digest: &str, t
     make(app, change, org_id, &all, wanted, to).await
 }
 
+/// Where a rollback starts.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct From {
+    /// The version that is to be left: said twice, it is left once.
+    from: Option<VersionDigest>,
+}
+
 /// Back to the version that counted before, by one call.
 pub(super) async fn roll_back(
     State(app): State<Arc<App>>,
     caller: Caller,
     Id(org_id): Id<OrgId>,
-    JsonBody(Nothing {}): JsonBody<Nothing>,
+    JsonBody(body): JsonBody<From>,
 ) -> Moved {
-    may(&caller, "policies:write", org_id)?;
+    may_even_when_spent(&app, &caller, "policies:write", org_id).await?;
     let mut change = begin(&app, &caller, org_id).await?;
     let all = store::list(change.connection(), org_id).await?;
+    let active = all.iter().find(|version| version.state == Life::Active);
+    if let Some(from) = &body.from
+        && active.is_none_or(|active| active.digest != from.0)
+    {
+        return Err(Failure::Conflict(
+            "That version is not the active one.".into(),
+        ));
+    }
     let earlier = all
         .iter()
         .filter(|version| version.state == Life::Retired && version.activated_at.is_some())
@@ -104,10 +124,7 @@ async fn make(
     if wanted.state == to {
         return Ok(Versioned(wanted.clone()));
     }
-    if matches!(wanted.state, Life::Uploaded | Life::Refused) {
-        let why = "This version has not been checked, or was refused: upload it again.";
-        return Err(Failure::Conflict(why.into()));
-    }
+    wanted.can_be_asked()?;
     let now = change.now();
     let before = all
         .iter()

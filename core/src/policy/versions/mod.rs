@@ -12,15 +12,37 @@ pub(crate) use api::routes;
 pub(crate) use store::in_force;
 pub(crate) use upload::is_upload;
 
+use crate::app::App;
 use crate::caller::Caller;
 use crate::error::Failure;
 use crate::ids::OrgId;
+use crate::tenants;
 
 /// Lets an administrator of the tenant do what `scope` is for, and the operator.
-fn may(caller: &Caller, scope: &'static str, org_id: OrgId) -> Result<(), Failure> {
+async fn may(
+    app: &App,
+    caller: &Caller,
+    scope: &'static str,
+    org_id: OrgId,
+) -> Result<(), Failure> {
     caller.may(scope)?;
-    if org_id == caller.org_id() || caller.is_operator() {
-        return Ok(());
-    }
-    Err(Failure::NotFound)
+    is_theirs(app, caller, org_id).await
+}
+
+/// The same for what switches something off, which no spent limit refuses.
+async fn may_even_when_spent(
+    app: &App,
+    caller: &Caller,
+    scope: &'static str,
+    org_id: OrgId,
+) -> Result<(), Failure> {
+    caller.may_even_when_spent(scope)?;
+    is_theirs(app, caller, org_id).await
+}
+
+async fn is_theirs(app: &App, caller: &Caller, org_id: OrgId) -> Result<(), Failure> {
+    let there = org_id == caller.org_id()
+        || (caller.is_operator()
+            && tenants::is_there(&mut *app.database.connection().await?, org_id).await?);
+    there.then_some(()).ok_or(Failure::NotFound)
 }

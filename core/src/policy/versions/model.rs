@@ -101,6 +101,20 @@ impl TryFrom<String> for VersionDigest {
     }
 }
 
+impl Shown {
+    /// Lets it be asked, once it has been found to be a policy.
+    ///
+    /// # Errors
+    /// 409.
+    pub(super) fn can_be_asked(&self) -> Result<(), Failure> {
+        if matches!(self.state, State::Uploaded | State::Refused) {
+            let why = "This version has not been checked, or was refused: upload it again.";
+            return Err(Failure::Conflict(why.into()));
+        }
+        Ok(())
+    }
+}
+
 impl From<Shown> for Version {
     fn from(shown: Shown) -> Self {
         Self {

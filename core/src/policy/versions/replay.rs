@@ -64,7 +64,7 @@ pub(super) async fn replay(
     Ids(org_id, digest): Ids<OrgId, VersionDigest>,
     JsonBody(wanted): JsonBody<Wanted>,
 ) -> Result<Json<Value>, Failure> {
-    may(&caller, "policies:read", org_id)?;
+    may(&app, &caller, "policies:read", org_id).await?;
     if !(1..=MOST).contains(&wanted.limit) {
         return Err(Failure::invalid(
             "limit",
@@ -75,6 +75,7 @@ pub(super) async fn replay(
     let version = store::one(&mut *connection, org_id, &digest.0)
         .await?
         .ok_or(Failure::NotFound)?;
+    version.can_be_asked()?;
     let kept = kept(&mut *connection, org_id, wanted.limit).await?;
     drop(connection);
     let inputs = kept
@@ -173,7 +174,7 @@ pub(super) async fn differences(
     Ids(org_id, digest): Ids<OrgId, VersionDigest>,
     page: PageRequest,
 ) -> Result<Json<Page<Difference>>, Failure> {
-    may(&caller, "policies:read", org_id)?;
+    may(&app, &caller, "policies:read", org_id).await?;
     let mut connection = app.database.connection().await?;
     store::one(&mut *connection, org_id, &digest.0)
         .await?

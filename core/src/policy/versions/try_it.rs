@@ -62,7 +62,7 @@ pub(super) async fn try_it(
     Id(org_id): Id<OrgId>,
     JsonBody(made_up): JsonBody<MadeUp>,
 ) -> Result<Json<Value>, Failure> {
-    may(&caller, "policies:read", org_id)?;
+    may(&app, &caller, "policies:read", org_id).await?;
     let connection = &mut *app.database.connection().await?;
     let tier = tenants::tier_of(&mut *connection, org_id).await?;
     let all = store::list(&mut *connection, org_id).await?;
@@ -75,12 +75,8 @@ pub(super) async fn try_it(
             .into_iter()
             .find(|version| version.state == Life::Active),
     };
-    if found
-        .as_ref()
-        .is_some_and(|version| matches!(version.state, Life::Uploaded | Life::Refused))
-    {
-        let why = "This version has not been checked, or was refused.";
-        return Err(Failure::Conflict(why.into()));
+    if let Some(version) = &found {
+        version.can_be_asked()?;
     }
     let asked = scope::words(&made_up.scopes.join(" "))
         .map_err(|()| Failure::invalid("scopes", "must be scopes, and at least one"))?;

@@ -42,7 +42,7 @@ pub(super) async fn upload(
     Id(org_id): Id<OrgId>,
     request: Request,
 ) -> Result<Response, Failure> {
-    may(&caller, "policies:write", org_id)?;
+    may(&app, &caller, "policies:write", org_id).await?;
     let tier = tenants::tier_of(&mut *app.database.connection().await?, org_id).await?;
     let most = LARGEST_MODULE.min(tier.policy_bytes as usize);
     let mut upload = parts(body_up_to(most + AROUND_IT, request).await?).await?;
