@@ -4,7 +4,7 @@
 
 use wasmparser::{
     ComponentExternalKind, ComponentTypeRef, CompositeInnerType, Encoding, FunctionBody,
-    MemoryType, Parser, Payload, TableType,
+    MemoryType, Parser, Payload, TableType, TypeBounds,
 };
 
 use super::refused::Refused;
@@ -203,9 +203,15 @@ impl Seen {
             Payload::ComponentImportSection(section) => {
                 for import in section {
                     let import = import.map_err(unreadable)?;
-                    let types = matches!(import.ty, ComponentTypeRef::Instance(_));
-                    if !types || import.name.name != TYPES {
-                        return Err(Refused::Import(shown(import.name.name)));
+                    let name = import.name.name;
+                    let types = match import.ty {
+                        ComponentTypeRef::Instance(_) => name == TYPES,
+                        // One of those types by its own name.
+                        ComponentTypeRef::Type(TypeBounds::Eq(_)) => true,
+                        _ => false,
+                    };
+                    if !types {
+                        return Err(Refused::Import(shown(name)));
                     }
                 }
                 Ok(())
