@@ -204,13 +204,13 @@ impl Seen {
                 for import in section {
                     let import = import.map_err(unreadable)?;
                     let name = import.name.name;
-                    let types = match import.ty {
+                    let known = match import.ty {
                         ComponentTypeRef::Instance(_) => name == TYPES,
-                        // One of those types by its own name.
+                        // Another name for one of those.
                         ComponentTypeRef::Type(TypeBounds::Eq(_)) => true,
                         _ => false,
                     };
-                    if !types {
+                    if !known {
                         return Err(Refused::Import(shown(name)));
                     }
                 }
@@ -321,4 +321,27 @@ fn table(part: TableType) -> Result<(), Refused> {
 fn shown(name: &str) -> String {
     let name: String = name.chars().take(100).collect();
     format!("`{}`", name.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_modules_pass_and_no_part_of_one_makes_the_look_fail_otherwise_than_by_a_word() {
+        let free = include_bytes!(concat!(env!("OUT_DIR"), "/free.component.wasm"));
+        inspect(free, LARGEST).unwrap();
+        assert!(inspect(free, free.len() - 1).is_err());
+        for end in (0..free.len()).step_by(7) {
+            assert!(inspect(&free[..end], LARGEST).is_err(), "{end}");
+        }
+        for at in (0..free.len()).step_by(3) {
+            let mut changed = free.to_vec();
+            changed[at] ^= 0x55;
+            if let Err(refused) = inspect(&changed, LARGEST) {
+                let said = refused.to_string();
+                assert!(said.ends_with('.') && said.len() < 600, "{said}");
+            }
+        }
+    }
 }
