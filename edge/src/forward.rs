@@ -6,7 +6,8 @@ use js_sys::{Array, Function, Object, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{ReadableStream, RequestRedirect};
-use worker::{Headers, Request, Response};
+use web_sys::{Request, Response};
+use worker::Headers;
 
 use crate::admit::Admitted;
 use crate::answer::{self, IDENTITY};
@@ -37,19 +38,16 @@ enum Framing {
 /// way resolve each in its own way, past whatever the origin's base path protects;
 /// a GET or HEAD with a body; a body that ends in two ways; headers that are none;
 /// a method that is about connections.
-pub(crate) fn look(origin: &str, request: &Request) -> Option<Passable> {
-    let method = request.inner().method();
+pub(crate) fn look(origin: &str, target: &str, request: &Request) -> Option<Passable> {
+    let method = request.method();
     if matches!(method.as_str(), "TRACE" | "CONNECT") {
         return None;
     }
-    let headers: Vec<(String, String)> = request.headers().entries().collect();
+    let headers: Vec<(String, String)> = Headers(request.headers()).entries().collect();
     let framing = framing(&method, &headers)?;
     if !headers.iter().all(|(name, value)| is_header(name, value)) {
         return None;
     }
-    let url = request.inner().url();
-    let (_, rest) = url.split_once("://")?;
-    let target = rest.find(['/', '?', '#']).map_or("/", |at| &rest[at..]);
     let path = target.split('?').next().unwrap_or_default();
     if target.contains('#') || has_dots(path) {
         return None;
@@ -112,12 +110,18 @@ pub(crate) async fn forward(
     request: &Request,
     passable: &Passable,
     admitted: &Admitted,
-) -> worker::Result<Response> {
+) -> Result<Response, JsValue> {
     let headers = Headers::new();
     for (name, value) in &passable.headers {
         headers.append(name, value)?;
     }
-    answer::identify(admitted, &headers)?;
+    let shown = admitted.token.shown();
+    for (name, value) in IDENTITY
+        .iter()
+        .zip([&shown.agent, &shown.org, &shown.scope])
+    {
+        headers.set(name, &String::from(value))?;
+    }
 
     // By hand: worker's own types turn an unknown method into GET, and panic at a
     // status that a Response cannot have.
@@ -126,7 +130,7 @@ pub(crate) async fn forward(
     init.set_headers(headers.as_ref());
     init.set_redirect(RequestRedirect::Manual);
     let mut broken_off = None;
-    match (passable.framing, request.inner().body()) {
+    match (passable.framing, request.body()) {
         (Framing::Bodiless, _) | (_, None) => {}
         (Framing::Length, Some(body)) => init.set_body(&JsValue::from(body)),
         (Framing::Chunks, Some(body)) => {
@@ -176,15 +180,15 @@ fn is_aborted(signal: &JsValue) -> bool {
     Reflect::get(signal, &"aborted".into()).is_ok_and(|aborted| aborted.is_truthy())
 }
 
-async fn send(url: &str, init: &web_sys::RequestInit) -> Result<web_sys::Response, JsValue> {
-    let request = web_sys::Request::new_with_str_and_init(url, init)?;
+async fn send(url: &str, init: &web_sys::RequestInit) -> Result<Response, JsValue> {
+    let request = Request::new_with_str_and_init(url, init)?;
     let global = js_sys::global();
     let fetch: Function = Reflect::get(&global, &"fetch".into())?.dyn_into()?;
     let answer: js_sys::Promise = fetch.call1(&global, &request)?.dyn_into()?;
     JsFuture::from(answer).await?.dyn_into()
 }
 
-fn hand_back(response: &web_sys::Response, admitted: &Admitted) -> worker::Result<Response> {
+fn hand_back(response: &Response, admitted: &Admitted) -> Result<Response, JsValue> {
     let init = web_sys::ResponseInit::new();
     init.set_status(response.status());
     init.set_status_text(&response.status_text());
@@ -192,11 +196,12 @@ fn hand_back(response: &web_sys::Response, admitted: &Admitted) -> worker::Resul
     for (name, value) in Headers(response.headers()).entries() {
         shown.append(&name, &value)?;
     }
-    answer::show_limit(admitted, &shown)?;
+    for (name, value) in admitted.spent.iter().flat_map(|spent| spent.headers()) {
+        shown.set(name, &value)?;
+    }
     init.set_headers(shown.as_ref());
     let body = response.body();
-    let answer = web_sys::Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)?;
-    Ok(answer.into())
+    Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)
 }
 
 /// What is between two neighbours, RFC 9110 §7.6.1: the edge and the origin agree
