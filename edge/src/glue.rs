@@ -2,10 +2,10 @@
 
 use agentidp_verify::Verified;
 use agentidp_verify::limit::Spent;
-use js_sys::JsString;
+use js_sys::{Array, JsString, Promise};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
-use web_sys::Response;
+use web_sys::{Request, RequestInit, Response};
 
 /// A token's claims as JavaScript's texts, made once for a kept token.
 pub(crate) struct Shown {
@@ -45,6 +45,33 @@ extern "C" {
         agent: &JsString,
         org: &JsString,
         scope: &JsString,
+        limit: Option<f64>,
+        remaining: f64,
+        reset: f64,
+    ) -> Result<Response, JsValue>;
+
+    /// A request's headers, `[name, value]` each, the names in lower case.
+    pub(crate) fn pairs(request: &Request) -> Array;
+
+    /// The request to the origin: those headers without the ones at `dropped`, and
+    /// the caller's identity.
+    pub(crate) fn onward(
+        method: &str,
+        pairs: &Array,
+        dropped: &[u32],
+        agent: &JsString,
+        org: &JsString,
+        scope: &JsString,
+    ) -> RequestInit;
+
+    /// `fetch`.
+    #[wasm_bindgen(catch)]
+    pub(crate) fn send(url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
+
+    /// The origin's answer, with the limit's three figures where there is one.
+    #[wasm_bindgen(catch, js_name = handBack)]
+    pub(crate) fn hand_back(
+        response: &Response,
         limit: Option<f64>,
         remaining: f64,
         reset: f64,

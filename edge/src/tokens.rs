@@ -2,7 +2,7 @@
 //! hit saves the signature check and nothing else: key, times, audience, scope
 //! and revocation are asked anew on every use.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use agentidp_verify::{Presented, Rejected, Verified};
@@ -25,6 +25,7 @@ thread_local! {
 pub(crate) struct Kept {
     verified: Verified,
     shown: OnceCell<Shown>,
+    used: Cell<bool>,
 }
 
 impl Kept {
@@ -32,9 +33,14 @@ impl Kept {
         &self.verified
     }
 
-    /// Its claims as JavaScript's texts.
-    pub(crate) fn shown(&self) -> &Shown {
-        self.shown.get_or_init(|| Shown::of(&self.verified))
+    /// Its claims as JavaScript's texts. They are kept from the second use on, so
+    /// that tokens which come once take no memory for them.
+    pub(crate) fn show<T>(&self, to: impl FnOnce(&Shown) -> T) -> T {
+        match self.shown.get() {
+            None if !self.used.replace(true) => to(&Shown::of(&self.verified)),
+            None => to(self.shown.get_or_init(|| Shown::of(&self.verified))),
+            Some(shown) => to(shown),
+        }
     }
 }
 
@@ -61,6 +67,7 @@ pub(crate) async fn verify(settings: &Settings, token: &str) -> Result<Rc<Kept>,
     let verified = Rc::new(Kept {
         verified,
         shown: OnceCell::new(),
+        used: Cell::new(false),
     });
     VERIFIED.with_borrow_mut(|kept| kept.insert(digest, Rc::clone(&verified)));
     Ok(verified)

@@ -116,7 +116,7 @@ fn name_the_snippets(out: &Path, name: &str) -> Result<(), Box<dyn Error>> {
     let glue = out.join(format!("{name}.js"));
     let text = fs::read_to_string(&glue)?;
     let imported: BTreeSet<&str> = text
-        .split('\'')
+        .split(['\'', '"'])
         .filter(|part| part.starts_with("./snippets/"))
         .collect();
     let mut named = text.clone();
@@ -132,10 +132,16 @@ fn name_the_snippets(out: &Path, name: &str) -> Result<(), Box<dyn Error>> {
             return Err(format!("two files are called {plain}").into());
         }
         fs::copy(out.join(snippet), out.join(plain))?;
-        named = named.replace(snippet, &format!("./{plain}"));
+        // In the imports alone: the WebAssembly knows the module by its first name.
+        for quote in ['\'', '"'] {
+            let from = |file: &str| format!("from {quote}{file}{quote}");
+            named = named.replace(&from(snippet), &from(&format!("./{plain}")));
+        }
     }
     fs::write(&glue, named)?;
     fs::remove_dir_all(out.join("snippets"))?;
+    // npm's names of what the package is developed with.
+    let _ = fs::remove_file(out.join("package.json"));
     Ok(())
 }
 
