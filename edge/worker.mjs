@@ -7,25 +7,35 @@ import * as edge from "./agentidp_edge.js";
 edge.initSync({ module });
 let generation = 0;
 
-async function guarded(call) {
+// A call's answer, or a promise of it.
+function guarded(call) {
   const mine = generation;
   try {
-    return await call();
+    const answer = call();
+    return answer instanceof Promise ? answer.catch((error) => failed(error, mine)) : answer;
   } catch (error) {
-    console.error("edge:", error);
-    if (error instanceof WebAssembly.RuntimeError && mine === generation) {
-      edge.__wbg_reset_state();
-      generation += 1;
-    }
-    return Response.json(
-      { code: "SERVICE_UNAVAILABLE", message: "The edge failed." },
-      { status: 503, headers: { "Retry-After": "1", "Cache-Control": "no-store" } },
-    );
+    return failed(error, mine);
   }
 }
 
+function failed(error, mine) {
+  console.error("edge:", error);
+  if (error instanceof WebAssembly.RuntimeError && mine === generation) {
+    edge.__wbg_reset_state();
+    generation += 1;
+  }
+  return Response.json(
+    { code: "SERVICE_UNAVAILABLE", message: "The edge failed." },
+    { status: 503, headers: { "Retry-After": "1", "Cache-Control": "no-store" } },
+  );
+}
+
 export default {
-  fetch: (request, env, context) => guarded(() => edge.fetch(request, env, context)),
+  fetch: (request, env, context) =>
+    guarded(() => {
+      const authorization = request.headers.get("Authorization") ?? undefined;
+      return edge.fetch(request, request.url, authorization, env, context);
+    }),
 };
 
 export class ClientLimit {

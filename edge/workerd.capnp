@@ -20,6 +20,7 @@ const edge :Workerd.Worker = (
     (name = "worker.mjs", esModule = embed "worker.mjs"),
     (name = "agentidp_edge.js", esModule = embed "agentidp_edge.js"),
     (name = "snippet.js", esModule = embed "snippet.js"),
+    (name = "glue.js", esModule = embed "glue.js"),
     (name = "agentidp_edge_bg.wasm", wasm = embed "agentidp_edge_bg.wasm"),
   ],
   compatibilityDate = "2026-04-01",

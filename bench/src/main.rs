@@ -29,6 +29,7 @@ mod tokens;
 mod verify;
 mod workers;
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 
 use plan::Plan;
@@ -46,8 +47,9 @@ fn main() -> ExitCode {
     let outcome = match arguments[..] {
         [] => run(Plan::FULL),
         ["--quick"] => run(Plan::QUICK),
+        ["--edge"] => run_edge(Plan::FULL),
         ["ceiling", settings] => run_ceiling(settings),
-        _ => Err("usage: agentidp-bench [--quick]".into()),
+        _ => Err("usage: agentidp-bench [--quick | --edge]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -61,15 +63,32 @@ fn main() -> ExitCode {
 /// On this thread alone: processes end with the thread that started them, and
 /// the load generator needs no more.
 fn run(plan: Plan) -> Outcome<()> {
+    on_this_thread(plan, bench(plan))
+}
+
+fn on_this_thread(plan: Plan, work: impl Future<Output = Outcome<()>>) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         tokio::select! {
-            outcome = bench(plan) => outcome,
+            outcome = work => outcome,
             () = tokio::time::sleep(plan.patience) => Err("the run took longer than it may".into()),
             _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
         }
+    })
+}
+
+/// The edge alone, for whoever works on it; it writes nothing.
+fn run_edge(plan: Plan) -> Outcome<()> {
+    on_this_thread(plan, async {
+        let folder = Folder::temporary()?;
+        let stores = Stores::start().await?;
+        let mut service = Service::start(&stores, &folder, Alg::EdDSA).await?;
+        edge::measure(&plan, &service, &folder, &mut HashSet::new()).await?;
+        service.stop().await;
+        stores.stop().await;
+        Ok(())
     })
 }
 

@@ -1,44 +1,28 @@
 //! What the edge itself answers.
 
 use agentidp_verify::Rejected;
-use worker::{Headers, Response, ResponseBuilder};
+use wasm_bindgen::JsValue;
+use web_sys::Response;
+use worker::{Headers, ResponseBuilder};
 
 use crate::admit::Admitted;
+use crate::glue;
 
 /// The headers that tell who is calling. No caller can set them: see
 /// [`crate::forward`].
 pub(crate) const IDENTITY: [&str; 3] = ["X-Agent-Id", "X-Org-Id", "X-Scope"];
 
-/// Who is calling, in the order of [`IDENTITY`].
-pub(crate) fn identify(admitted: &Admitted, headers: &Headers) -> worker::Result<()> {
-    let claims = admitted.token.claims();
-    for (name, value) in IDENTITY
-        .iter()
-        .zip([&claims.sub, &claims.org_id, &claims.scope])
-    {
-        headers.set(name, value)?;
-    }
-    Ok(())
-}
-
-/// What the minute has left.
-pub(crate) fn show_limit(admitted: &Admitted, headers: &Headers) -> worker::Result<()> {
-    for (name, value) in admitted.spent.iter().flat_map(|spent| spent.headers()) {
-        headers.set(name, &value)?;
-    }
-    Ok(())
-}
-
 /// 200 for a gateway: the identity in headers, the claims in the body.
-pub(crate) fn verified(admitted: &Admitted) -> worker::Result<Response> {
-    let headers = Headers::new();
-    identify(admitted, &headers)?;
-    show_limit(admitted, &headers)?;
-    json(200, admitted.token.payload().as_bytes().to_vec(), headers)
+pub(crate) fn verified(admitted: &Admitted) -> Result<Response, JsValue> {
+    let (limit, remaining, reset) = glue::limit_of(admitted.spent);
+    admitted.token.show(|shown| {
+        let (agent, org, scope) = (&shown.agent, &shown.org, &shown.scope);
+        glue::verified(&shown.payload, agent, org, scope, limit, remaining, reset)
+    })
 }
 
 /// 401, 403, 429 or 503.
-pub(crate) fn refuse(rejected: &Rejected) -> worker::Result<Response> {
+pub(crate) fn refuse(rejected: &Rejected) -> Result<Response, JsValue> {
     let wire = rejected.wire();
     let headers = Headers::new();
     for (name, value) in wire.headers() {
@@ -48,35 +32,35 @@ pub(crate) fn refuse(rejected: &Rejected) -> worker::Result<Response> {
 }
 
 /// 404: there is no origin behind this edge.
-pub(crate) fn not_found() -> worker::Result<Response> {
+pub(crate) fn not_found() -> Result<Response, JsValue> {
     let body = br#"{"code":"NOT_FOUND","message":"There is nothing here."}"#;
     json(404, body.to_vec(), Headers::new())
 }
 
 /// 400: what this is cannot be passed on as one request.
-pub(crate) fn unreadable() -> worker::Result<Response> {
+pub(crate) fn unreadable() -> Result<Response, JsValue> {
     let body = br#"{"code":"INVALID_REQUEST","message":"The request cannot be forwarded."}"#;
     json(400, body.to_vec(), Headers::new())
 }
 
 /// 502: the origin cannot be reached.
-pub(crate) fn no_origin() -> worker::Result<Response> {
+pub(crate) fn no_origin() -> Result<Response, JsValue> {
     let body = br#"{"code":"BAD_GATEWAY","message":"The origin cannot be reached."}"#;
     json(502, body.to_vec(), Headers::new())
 }
 
 /// 503: a variable is missing; the Worker's log says which.
-pub(crate) fn misconfigured() -> worker::Result<Response> {
+pub(crate) fn misconfigured() -> Result<Response, JsValue> {
     refuse(&Rejected::Unavailable {
         reason: "The edge is not configured.",
     })
 }
 
-fn json(status: u16, body: Vec<u8>, headers: Headers) -> worker::Result<Response> {
+fn json(status: u16, body: Vec<u8>, headers: Headers) -> Result<Response, JsValue> {
     headers.set("Content-Type", "application/json")?;
     headers.set("Cache-Control", "no-store")?;
-    Ok(ResponseBuilder::new()
+    let answer = ResponseBuilder::new()
         .with_status(status)
-        .with_headers(headers)
-        .fixed(body))
+        .with_headers(headers);
+    Ok(answer.fixed(body).into())
 }

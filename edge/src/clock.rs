@@ -3,8 +3,6 @@
 
 use std::cell::Cell;
 
-use worker::Date;
-
 thread_local! {
     /// The core's clock less this machine's, in milliseconds.
     static AHEAD_MS: Cell<i64> = const { Cell::new(0) };
@@ -12,7 +10,7 @@ thread_local! {
 
 /// This machine's clock, Unix milliseconds: for ages alone.
 pub(crate) fn local_ms() -> u64 {
-    Date::now().as_millis()
+    js_sys::Date::now() as u64
 }
 
 /// The core's clock, Unix milliseconds, as far as it is known here.

@@ -2,23 +2,25 @@
 //! the caller's identity in headers that were taken from the caller first. What
 //! two readers could take for two different requests is not passed on at all.
 
-use js_sys::{Array, Function, Object, Reflect};
+use js_sys::{Array, Function, JSON, Object, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{ReadableStream, RequestRedirect};
-use worker::{Headers, Request, Response};
+use web_sys::{ReadableStream, RequestInit};
+use web_sys::{Request, Response};
 
 use crate::admit::Admitted;
 use crate::answer::{self, IDENTITY};
 use crate::dots::has_dots;
+use crate::glue;
 
 /// A request that can be passed on as one request.
 pub(crate) struct Passable {
     url: String,
     method: String,
     framing: Framing,
-    /// Without the caller's identity, and without what is between two neighbours.
-    headers: Vec<(String, String)>,
+    pairs: Array,
+    /// Which of the pairs are not passed on.
+    dropped: Vec<u32>,
 }
 
 /// How the end of a body is known.
@@ -37,19 +39,18 @@ enum Framing {
 /// way resolve each in its own way, past whatever the origin's base path protects;
 /// a GET or HEAD with a body; a body that ends in two ways; headers that are none;
 /// a method that is about connections.
-pub(crate) fn look(origin: &str, request: &Request) -> Option<Passable> {
-    let method = request.inner().method();
+pub(crate) fn look(origin: &str, target: &str, request: &Request) -> Option<Passable> {
+    let method = request.method();
     if matches!(method.as_str(), "TRACE" | "CONNECT") {
         return None;
     }
-    let headers: Vec<(String, String)> = request.headers().entries().collect();
+    let pairs = glue::pairs(request);
+    let text = String::from(JSON::stringify(&pairs).ok()?);
+    let headers: Vec<(String, String)> = serde_json::from_str(&text).ok()?;
     let framing = framing(&method, &headers)?;
     if !headers.iter().all(|(name, value)| is_header(name, value)) {
         return None;
     }
-    let url = request.inner().url();
-    let (_, rest) = url.split_once("://")?;
-    let target = rest.find(['/', '?', '#']).map_or("/", |at| &rest[at..]);
     let path = target.split('?').next().unwrap_or_default();
     if target.contains('#') || has_dots(path) {
         return None;
@@ -58,7 +59,8 @@ pub(crate) fn look(origin: &str, request: &Request) -> Option<Passable> {
         url: format!("{origin}{target}"),
         method,
         framing,
-        headers: passed_on(headers),
+        dropped: dropped(&headers),
+        pairs,
     })
 }
 
@@ -92,19 +94,23 @@ fn is_header(name: &str, value: &str) -> bool {
     name.bytes().all(is_token) && !value.chars().any(|c| c.is_control() && c != '\t')
 }
 
-/// The headers without the caller's identity, without what is between two
-/// neighbours, and without what `Connection` says is (RFC 9110 §7.6.1).
-fn passed_on(mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
+/// Which headers are not passed on: the caller's identity, what is between two
+/// neighbours, and what `Connection` says is (RFC 9110 §7.6.1).
+fn dropped(headers: &[(String, String)]) -> Vec<u32> {
     let nominated: Vec<String> = headers
         .iter()
         .filter(|(name, _)| name == "connection")
         .flat_map(|(_, value)| value.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
-    headers.retain(|(name, _)| {
+    let stays = |name: &String| {
         !is_identity(name) && !is_of_the_connection(name) && !nominated.contains(name)
-    });
-    headers
+    };
+    (0..)
+        .zip(headers)
+        .filter(|(_, (name, _))| !stays(name))
+        .map(|(at, _)| at)
+        .collect()
 }
 
 /// Sends `request` to the origin and hands its answer back.
@@ -112,21 +118,16 @@ pub(crate) async fn forward(
     request: &Request,
     passable: &Passable,
     admitted: &Admitted,
-) -> worker::Result<Response> {
-    let headers = Headers::new();
-    for (name, value) in &passable.headers {
-        headers.append(name, value)?;
-    }
-    answer::identify(admitted, &headers)?;
-
-    // By hand: worker's own types turn an unknown method into GET, and panic at a
-    // status that a Response cannot have.
-    let init = web_sys::RequestInit::new();
-    init.set_method(&passable.method);
-    init.set_headers(headers.as_ref());
-    init.set_redirect(RequestRedirect::Manual);
+) -> Result<Response, JsValue> {
+    let (method, pairs, dropped) = (&passable.method, &passable.pairs, &passable.dropped);
+    let init = admitted.token.show(|shown| {
+        let (agent, org, scope) = (&shown.agent, &shown.org, &shown.scope);
+        glue::onward(method, pairs, dropped, agent, org, scope)
+    });
+    // Not by worker's own types: they turn an unknown method into GET, and panic at
+    // a status that a Response cannot have.
     let mut broken_off = None;
-    match (passable.framing, request.inner().body()) {
+    match (passable.framing, request.body()) {
         (Framing::Bodiless, _) | (_, None) => {}
         (Framing::Length, Some(body)) => init.set_body(&JsValue::from(body)),
         (Framing::Chunks, Some(body)) => {
@@ -137,7 +138,10 @@ pub(crate) async fn forward(
         }
     }
     match send(&passable.url, &init).await {
-        Ok(response) if (200..600).contains(&response.status()) => hand_back(&response, admitted),
+        Ok(response) if (200..600).contains(&response.status()) => {
+            let (limit, remaining, reset) = glue::limit_of(admitted.spent);
+            glue::hand_back(&response, limit, remaining, reset)
+        }
         Ok(response) => {
             worker::console_error!("origin: it answered {}", response.status());
             answer::no_origin()
@@ -176,27 +180,8 @@ fn is_aborted(signal: &JsValue) -> bool {
     Reflect::get(signal, &"aborted".into()).is_ok_and(|aborted| aborted.is_truthy())
 }
 
-async fn send(url: &str, init: &web_sys::RequestInit) -> Result<web_sys::Response, JsValue> {
-    let request = web_sys::Request::new_with_str_and_init(url, init)?;
-    let global = js_sys::global();
-    let fetch: Function = Reflect::get(&global, &"fetch".into())?.dyn_into()?;
-    let answer: js_sys::Promise = fetch.call1(&global, &request)?.dyn_into()?;
-    JsFuture::from(answer).await?.dyn_into()
-}
-
-fn hand_back(response: &web_sys::Response, admitted: &Admitted) -> worker::Result<Response> {
-    let init = web_sys::ResponseInit::new();
-    init.set_status(response.status());
-    init.set_status_text(&response.status_text());
-    let shown = Headers::new();
-    for (name, value) in Headers(response.headers()).entries() {
-        shown.append(&name, &value)?;
-    }
-    answer::show_limit(admitted, &shown)?;
-    init.set_headers(shown.as_ref());
-    let body = response.body();
-    let answer = web_sys::Response::new_with_opt_readable_stream_and_init(body.as_ref(), &init)?;
-    Ok(answer.into())
+async fn send(url: &str, init: &RequestInit) -> Result<Response, JsValue> {
+    JsFuture::from(glue::send(url, init)?).await?.dyn_into()
 }
 
 /// What is between two neighbours, RFC 9110 §7.6.1: the edge and the origin agree

@@ -33,11 +33,20 @@ struct Keys {
     asked_ms: u64,
     misses: HashMap<String, u64>,
     /// Imported once: an import costs more than a signature check.
-    imported: HashMap<String, CryptoKey>,
+    imported: HashMap<String, Imported>,
+}
+
+/// A key as `WebCrypto` wants it.
+#[derive(Clone)]
+struct Imported {
+    key: CryptoKey,
+    algorithm: Object,
 }
 
 thread_local! {
     static KEYS: RefCell<Keys> = RefCell::default();
+    /// `crypto.subtle`, asked for once.
+    static SUBTLE: Option<SubtleCrypto> = subtle().ok();
 }
 
 /// The key that must have signed `presented`.
@@ -137,23 +146,19 @@ impl CheckSignature for WebCrypto {
 }
 
 async fn check(key: &Jwk, message: &[u8], signature: &[u8]) -> Result<bool, JsValue> {
-    let subtle = subtle()?;
-    let algorithm = algorithm(key.alg)?;
+    let subtle = SUBTLE.with(Clone::clone).ok_or("there is no WebCrypto")?;
     let known = KEYS.with_borrow(|keys| keys.imported.get(&key.kid).cloned());
-    let imported = match known {
+    let Imported { key, algorithm } = match known {
         Some(imported) => imported,
-        None => import(&subtle, key, &algorithm).await?,
+        None => import(&subtle, key).await?,
     };
     let valid = subtle
-        .verify_with_object_and_u8_array_and_u8_array(&algorithm, &imported, signature, message)?;
+        .verify_with_object_and_u8_array_and_u8_array(&algorithm, &key, signature, message)?;
     Ok(JsFuture::from(valid).await?.is_truthy())
 }
 
-async fn import(
-    subtle: &SubtleCrypto,
-    key: &Jwk,
-    algorithm: &Object,
-) -> Result<CryptoKey, JsValue> {
+async fn import(subtle: &SubtleCrypto, key: &Jwk) -> Result<Imported, JsValue> {
+    let algorithm = algorithm(key.alg)?;
     let jwk = Object::new();
     let set = |name: &str, value: &str| Reflect::set(&jwk, &name.into(), &value.into());
     set("kty", &key.kty)?;
@@ -169,8 +174,11 @@ async fn import(
         }
     }
     let usages = js_sys::Array::of1(&"verify".into());
-    let imported = subtle.import_key_with_object("jwk", &jwk, algorithm, false, &usages)?;
-    let imported: CryptoKey = JsFuture::from(imported).await?.unchecked_into();
+    let imported = subtle.import_key_with_object("jwk", &jwk, &algorithm, false, &usages)?;
+    let imported = Imported {
+        key: JsFuture::from(imported).await?.unchecked_into(),
+        algorithm,
+    };
     KEYS.with_borrow_mut(|keys| keys.imported.insert(key.kid.clone(), imported.clone()));
     Ok(imported)
 }

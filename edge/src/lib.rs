@@ -14,38 +14,83 @@ mod core_api;
 mod dots;
 mod feed;
 mod forward;
+mod glue;
 mod keys;
 mod permits;
 mod settings;
 mod tokens;
 
-use worker::{Context, Env, Request, Response, event};
+use std::pin::Pin;
+use std::task::{Poll, Waker};
 
-/// Every request comes in here.
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
-    let settings = match settings::read(&env) {
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen_futures::future_to_promise;
+use web_sys::{Request, Response};
+use worker::{Context, Env};
+
+/// Every request comes in here, with its URL and its `Authorization`. The answer
+/// is a `Response` where nobody has to be waited for, and else a promise of one: a
+/// promise costs a request more than all that is decided about it.
+///
+/// # Errors
+/// The Worker failed: see `worker.mjs`.
+#[wasm_bindgen]
+pub fn fetch(
+    request: Request,
+    url: String,
+    authorization: Option<String>,
+    env: Env,
+    context: worker::worker_sys::Context,
+) -> Result<JsValue, JsValue> {
+    let context = Context::new(context);
+    let mut answer: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>> =
+        Box::pin(async move {
+            let answer = answer(&request, &url, authorization.as_deref(), &env, &context).await;
+            Ok(JsValue::from(answer?))
+        });
+    // Nobody is woken by this: what is not ready is polled again by the promise.
+    let nobody = &mut std::task::Context::from_waker(Waker::noop());
+    match answer.as_mut().poll(nobody) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => Ok(future_to_promise(answer).into()),
+    }
+}
+
+async fn answer(
+    request: &Request,
+    url: &str,
+    authorization: Option<&str>,
+    env: &Env,
+    context: &Context,
+) -> Result<Response, JsValue> {
+    let settings = match settings::read(env) {
         Ok(settings) => settings,
         Err(problem) => {
             worker::console_error!("misconfigured: {problem}");
             return answer::misconfigured();
         }
     };
-    let verify = request.path() == "/verify";
+    // workerd's URLs are whole: a scheme, a host, a path (WHATWG URL).
+    let target = url.split_once("://").map_or("", |(_, rest)| {
+        rest.find(['/', '?', '#']).map_or("/", |at| &rest[at..])
+    });
+    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let verify = path == "/verify";
     let passable = match settings.origin_url.as_deref() {
         _ if verify => None,
         None => return answer::not_found(),
-        Some(origin) => match forward::look(origin, &request) {
+        Some(origin) => match forward::look(origin, target, request) {
             Some(passable) => Some(passable),
             None => return answer::unreadable(),
         },
     };
-    let admitted = match admit::admit(&settings, &env, &context, request.headers()).await {
+    let admitted = match admit::admit(&settings, env, context, authorization).await {
         Ok(admitted) => admitted,
         Err(rejected) => return answer::refuse(&rejected),
     };
     match passable {
         None => answer::verified(&admitted),
-        Some(passable) => forward::forward(&request, &passable, &admitted).await,
+        Some(passable) => forward::forward(request, &passable, &admitted).await,
     }
 }

@@ -16,7 +16,7 @@ use crate::clock::{core_ms, local_ms};
 /// How many clients' permits are kept.
 const MOST_KEPT: usize = 4_096;
 /// The most permits that are asked for together.
-const LARGEST_LEASE: u64 = 64;
+const LARGEST_LEASE: u64 = 512;
 /// A lease that was spent faster than this is followed by a larger one.
 const SOON_MS: u64 = 250;
 /// How long one question keeps others from asking for more than they need.

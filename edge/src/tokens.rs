@@ -2,7 +2,7 @@
 //! hit saves the signature check and nothing else: key, times, audience, scope
 //! and revocation are asked anew on every use.
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use agentidp_verify::{Presented, Rejected, Verified};
@@ -10,26 +10,52 @@ use quick_cache::unsync::Cache;
 use sha2::{Digest, Sha256};
 
 use crate::clock::core_ms;
+use crate::glue::Shown;
 use crate::keys::{self, WebCrypto};
 use crate::settings::Settings;
 
-/// How many tokens are kept, about 2 KB each.
+/// How many tokens are kept, about 3 KB each.
 const MOST_KEPT: usize = 4_096;
 
 thread_local! {
-    static VERIFIED: RefCell<Cache<[u8; 32], Rc<Verified>>> = RefCell::new(Cache::new(MOST_KEPT));
+    static VERIFIED: RefCell<Cache<[u8; 32], Rc<Kept>>> = RefCell::new(Cache::new(MOST_KEPT));
+}
+
+/// A token that was verified, and how it is shown.
+pub(crate) struct Kept {
+    verified: Verified,
+    shown: OnceCell<Shown>,
+    used: Cell<bool>,
+}
+
+impl Kept {
+    pub(crate) const fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// Its claims as JavaScript's texts. They are kept from the second use on, so
+    /// that tokens which come once take no memory for them.
+    pub(crate) fn show<T>(&self, to: impl FnOnce(&Shown) -> T) -> T {
+        match self.shown.get() {
+            None if !self.used.replace(true) => to(&Shown::of(&self.verified)),
+            None => to(self.shown.get_or_init(|| Shown::of(&self.verified))),
+            Some(shown) => to(shown),
+        }
+    }
 }
 
 /// Verifies `token`, or finds that it was.
 ///
 /// # Errors
 /// The reason for which it is refused.
-pub(crate) async fn verify(settings: &Settings, token: &str) -> Result<Rc<Verified>, Rejected> {
+pub(crate) async fn verify(settings: &Settings, token: &str) -> Result<Rc<Kept>, Rejected> {
     let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
     let kept = VERIFIED.with_borrow(|kept| kept.get(&digest).cloned());
     if let Some(kept) = kept {
-        kept.still_signed_by(&*keys::get(settings).await?)?;
-        kept.still_holds(&settings.expected, core_ms() / 1000)?;
+        kept.verified
+            .still_signed_by(&*keys::get(settings).await?)?;
+        kept.verified
+            .still_holds(&settings.expected, core_ms() / 1000)?;
         return Ok(kept);
     }
     let presented = Presented::parse(token)?;
@@ -38,7 +64,11 @@ pub(crate) async fn verify(settings: &Settings, token: &str) -> Result<Rc<Verifi
     let verified = presented
         .verify(&key, &settings.expected, now_s, &WebCrypto)
         .await?;
-    let verified = Rc::new(verified);
+    let verified = Rc::new(Kept {
+        verified,
+        shown: OnceCell::new(),
+        used: Cell::new(false),
+    });
     VERIFIED.with_borrow_mut(|kept| kept.insert(digest, Rc::clone(&verified)));
     Ok(verified)
 }

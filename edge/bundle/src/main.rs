@@ -11,6 +11,7 @@
     reason = "a command line talks to its user"
 )]
 
+use std::collections::BTreeSet;
 use std::env;
 use std::error::Error;
 use std::fs;
@@ -98,7 +99,7 @@ fn bundle(package: &Package) -> Result<PathBuf, Box<dyn Error>> {
         .omit_default_module_path(true)
         .reset_state_function(true)
         .generate(&fresh)?;
-    name_the_snippet(&fresh, &name)?;
+    name_the_snippets(&fresh, &name)?;
     for file in BESIDE {
         fs::copy(package.folder.join(file), fresh.join(file))?;
     }
@@ -108,25 +109,39 @@ fn bundle(package: &Package) -> Result<PathBuf, Box<dyn Error>> {
     Ok(out)
 }
 
-/// The worker crate brings one snippet, under a name with a hash in it. It gets a
-/// plain one, so that `workerd.capnp` can name it.
-fn name_the_snippet(out: &Path, name: &str) -> Result<(), Box<dyn Error>> {
+/// Snippets come under names with hashes in them. They get plain ones, so that
+/// `workerd.capnp` can name them: the worker crate's inline one is `snippet.js`, a
+/// file keeps its own name.
+fn name_the_snippets(out: &Path, name: &str) -> Result<(), Box<dyn Error>> {
     let glue = out.join(format!("{name}.js"));
     let text = fs::read_to_string(&glue)?;
-    let imported: Vec<&str> = text
-        .split('\'')
+    let imported: BTreeSet<&str> = text
+        .split(['\'', '"'])
         .filter(|part| part.starts_with("./snippets/"))
         .collect();
-    let [snippet] = imported[..] else {
-        return Err(format!(
-            "one snippet was expected, and {} were found",
-            imported.len()
-        )
-        .into());
-    };
-    fs::copy(out.join(snippet), out.join("snippet.js"))?;
-    fs::write(&glue, text.replace(snippet, "./snippet.js"))?;
+    let mut named = text.clone();
+    for snippet in imported {
+        let file = Path::new(snippet)
+            .file_name()
+            .and_then(|file| file.to_str());
+        let plain = match file.ok_or("a snippet without a name")? {
+            "inline0.js" => "snippet.js",
+            file => file,
+        };
+        if out.join(plain).exists() {
+            return Err(format!("two files are called {plain}").into());
+        }
+        fs::copy(out.join(snippet), out.join(plain))?;
+        // In the imports alone: the WebAssembly knows the module by its first name.
+        for quote in ['\'', '"'] {
+            let from = |file: &str| format!("from {quote}{file}{quote}");
+            named = named.replace(&from(snippet), &from(&format!("./{plain}")));
+        }
+    }
+    fs::write(&glue, named)?;
     fs::remove_dir_all(out.join("snippets"))?;
+    // npm's names of what the package is developed with.
+    let _ = fs::remove_file(out.join("package.json"));
     Ok(())
 }
 

@@ -63,11 +63,17 @@ impl Spent {
 
     /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (Unix seconds, rounded up).
     pub fn headers(self) -> [(&'static str, String); 3] {
+        let [limit, remaining, reset] = self.figures().map(|figure| figure.to_string());
         [
-            ("X-RateLimit-Limit", self.limit.to_string()),
-            ("X-RateLimit-Remaining", self.remaining().to_string()),
-            ("X-RateLimit-Reset", self.ends_ms.div_ceil(1000).to_string()),
+            ("X-RateLimit-Limit", limit),
+            ("X-RateLimit-Remaining", remaining),
+            ("X-RateLimit-Reset", reset),
         ]
+    }
+
+    /// The values of [`Self::headers`], in their order.
+    pub const fn figures(self) -> [u64; 3] {
+        [self.limit, self.remaining(), self.ends_ms.div_ceil(1000)]
     }
 }
 

@@ -1,0 +1,46 @@
+// What would take the WebAssembly many calls, each in one. Nothing is decided here.
+
+// 200 for a gateway. The last three are missing where there is no limit.
+export function verified(payload, agent, org, scope, limit, remaining, reset) {
+  const headers = {
+    "X-Agent-Id": agent,
+    "X-Org-Id": org,
+    "X-Scope": scope,
+    "Content-Type": "application/json",
+    "Cache-Control": "no-store",
+  };
+  if (limit !== undefined) {
+    headers["X-RateLimit-Limit"] = limit;
+    headers["X-RateLimit-Remaining"] = remaining;
+    headers["X-RateLimit-Reset"] = reset;
+  }
+  return new Response(payload, { headers });
+}
+
+// A request's headers as pairs of a name in lower case and a value.
+export function pairs(request) {
+  return [...request.headers];
+}
+
+// What `fetch` takes, with those pairs but for the dropped ones, and the caller's identity.
+export function onward(method, pairs, dropped, agent, org, scope) {
+  const headers = dropped.length ? pairs.filter((_, at) => !dropped.includes(at)) : pairs;
+  headers.push(["X-Agent-Id", agent], ["X-Org-Id", org], ["X-Scope", scope]);
+  return { method, headers, redirect: "manual" };
+}
+
+export function send(url, init) {
+  return fetch(url, init);
+}
+
+// The origin's answer with the limit's figures, which are missing where there is no limit.
+export function handBack(response, limit, remaining, reset) {
+  const { status, statusText, headers } = response;
+  const answer = new Response(response.body, { status, statusText, headers });
+  if (limit !== undefined) {
+    answer.headers.set("X-RateLimit-Limit", limit);
+    answer.headers.set("X-RateLimit-Remaining", remaining);
+    answer.headers.set("X-RateLimit-Reset", reset);
+  }
+  return answer;
+}
