@@ -23,7 +23,7 @@ use crate::body::whole_body;
 use crate::error::Failure;
 use crate::etag::Known;
 use crate::observe::observe;
-use crate::{agents, credentials, edge_sync, health, resources, tenants, tokens};
+use crate::{agents, credentials, edge_sync, health, resources, tenants, tiers, tokens};
 
 /// How long a request may take before it is answered with 503.
 const PATIENCE: Duration = Duration::from_millis(1_900);
@@ -37,6 +37,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(tokens::well_known(&app.config.issuer))
         .merge(tokens::routes())
         .merge(tenants::routes())
+        .merge(tiers::routes())
         .merge(resources::routes())
         .merge(agents::routes())
         .merge(credentials::routes())
@@ -146,7 +147,13 @@ fn cors(origins: &[String]) -> CorsLayer {
         .filter_map(|origin| HeaderValue::from_str(origin).ok());
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allow_headers([
             AUTHORIZATION,
             CONTENT_TYPE,

@@ -8,6 +8,8 @@ pub const MANAGEMENT: &[&str] = &[
     "audit:read",
     "credentials:read",
     "credentials:write",
+    "policies:read",
+    "policies:write",
     "resources:read",
     "resources:write",
     "tenants:read",

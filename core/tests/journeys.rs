@@ -20,6 +20,7 @@ mod journeys {
     mod edge;
     mod edge_paths;
     mod ending;
+    mod export;
     mod filters;
     mod floods;
     mod full_disk;
@@ -44,6 +45,7 @@ mod journeys {
     mod replicas;
     mod revocation;
     mod rotation;
+    mod scale;
     mod sizes;
     mod slow_clients;
     mod smuggling;
@@ -52,6 +54,10 @@ mod journeys {
     mod start_up;
     mod stock_clients;
     mod stop;
+    mod tenant_end;
+    mod tenant_settings;
+    mod tiers;
     mod token;
+    mod usage;
     mod versions;
 }

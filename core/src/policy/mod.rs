@@ -7,6 +7,7 @@ mod decide;
 mod engine;
 mod modules;
 
+pub(crate) use builtin::enterprise_digest;
 pub use builtin::install;
 pub use decide::{Allowed, Decided, Decision, Denial, Question};
 pub use engine::{Engine, Trapped};

@@ -58,7 +58,8 @@ async fn every_documented_call_is_served_and_answers_with_a_documented_status() 
             .replace("{org_id}", ID)
             .replace("{resource_id}", ID)
             .replace("{agent_id}", ID)
-            .replace("{credential_id}", ID);
+            .replace("{credential_id}", ID)
+            .replace("{tier}", "free");
         let method = reqwest::Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let answer = deployment
             .http
@@ -174,20 +175,23 @@ fn what_all_calls_of_a_kind_have_in_common_is_documented_of_each() {
         }
         assert!(answers("429"), "{what} is limited by address");
         let has_body = operation.get("requestBody").is_some();
-        assert_eq!(has_body, matches!(method, "post" | "patch"), "{what}");
+        let sends = matches!(method, "post" | "put" | "patch");
+        assert_eq!(has_body, sends, "{what}");
         for status in ["400", "408", "413"] {
             assert!(!has_body || answers(status), "{what} {status}");
         }
-        let creates = answers("201");
+        // A PUT may be repeated as it is.
+        let creates = answers("201") && method != "put";
         assert_eq!(takes("Idempotency-Key"), creates, "{what}");
         assert!(!creates || (answers("409") && answers("422")), "{what}");
-        let changes = matches!(method, "patch" | "delete") || path.ends_with("/rotate");
+        let changes = matches!(method, "put" | "patch" | "delete") || path.ends_with("/rotate");
         assert_eq!(
             (takes("If-Match"), answers("412")),
             (changes, changes),
             "{what}"
         );
-        let reads_one = method == "get" && path.ends_with('}');
+        let one = path.ends_with('}') || path.ends_with("/settings");
+        let reads_one = method == "get" && one;
         assert_eq!(
             (takes("If-None-Match"), answers("304")),
             (reads_one, reads_one),

@@ -1,0 +1,1 @@
+ALTER TABLE tiers ADD COLUMN policy_bytes integer NOT NULL DEFAULT 1048576 CHECK (policy_bytes BETWEEN 0 AND 1048576), ADD COLUMN samples_per_day integer NOT NULL DEFAULT 10000 CHECK (samples_per_day BETWEEN 0 AND 100000);
