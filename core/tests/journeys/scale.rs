@@ -16,7 +16,7 @@ const AGENTS: i32 = 1_000_000;
 
 /// Among all others: one tenant in a thousand is suspended, one in ten thousand is
 /// on a tier of its own, and one alone has a name with "needle".
-async fn fill(deployment: &Deployment, url: &str) {
+async fn fill(url: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let org = "('01900000-0000-7000-8000-' || lpad(to_hex(N), 12, '0'))::uuid";
     let tenant = org.replace('N', "n");
@@ -50,20 +50,16 @@ async fn fill(deployment: &Deployment, url: &str) {
     ] {
         sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.unwrap();
     }
-    connection.close().await.unwrap();
-    assert!(count(deployment, "agents").await > i64::from(AGENTS));
-}
-
-async fn count(deployment: &Deployment, table: &str) -> i64 {
-    let count = format!("SELECT count(*) FROM {table}");
-    sqlx::query_scalar(AssertSqlSafe(count))
-        .fetch_one(&deployment.pool)
+    let agents: i64 = sqlx::query_scalar("SELECT count(*) FROM agents")
+        .fetch_one(&mut connection)
         .await
-        .unwrap()
+        .unwrap();
+    assert!(agents > i64::from(AGENTS));
+    connection.close().await.unwrap();
 }
 
-/// Rows that were read of the large tables so far. A server tells of those that a
-/// connection read when that has ended.
+/// Rows that were read of the large tables so far. What a connection has read is
+/// told for certain when that has ended.
 async fn rows_read(deployment: &Deployment) -> i64 {
     let mut last = -1;
     for _ in 0..50 {
@@ -156,7 +152,7 @@ async fn among_a_hundred_thousand_tenants_a_call_reads_what_it_answers_with() {
     let mut deployment = Deployment::start().await;
     let begun = Instant::now();
     let url = deployment.vars()["DATABASE_URL"].clone();
-    fill(&deployment, &url).await;
+    fill(&url).await;
     println!("filled in {:?}", begun.elapsed());
     let tenant = deployment.tenant("enterprise").await;
 
@@ -174,7 +170,7 @@ async fn among_a_hundred_thousand_tenants_a_call_reads_what_it_answers_with() {
     // Lists: twenty of each, so that a plan for all of them would have been made.
     let (read, _) = measured(&mut deployment, async |deployment| {
         let operator = deployment.token(&deployment.operator).await;
-        let (mut cursor, mut deep) = (String::new(), 0);
+        let mut cursor = String::new();
         for _ in 0..20 {
             for (list, least) in [
                 ("/tenants?limit=20", 20),
@@ -190,9 +186,7 @@ async fn among_a_hundred_thousand_tenants_a_call_reads_what_it_answers_with() {
             let path = format!("/tenants?limit=20{cursor}");
             let page = deployment.must(&operator, "GET", &path, None).await;
             cursor = format!("&cursor={}", text(&page, "next_cursor"));
-            deep += 20;
         }
-        assert_eq!(deep, 400);
     })
     .await;
     // 120 pages of 21 rows of two tables.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use agentidp_core::clock::Now;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -74,7 +75,7 @@ async fn a_deleted_tenant_is_out_of_service_at_once_and_can_be_put_back_until_it
         (StatusCode::ACCEPTED, &json!("deleting"))
     );
     let deletes_at = OffsetDateTime::parse(&text(&answer, "deletes_at"), &Rfc3339).unwrap();
-    let left = deletes_at - OffsetDateTime::now_utc();
+    let left = deletes_at - Now::read().timestamp();
     assert!((29..=30).contains(&left.whole_days()), "{left}");
     assert_eq!(
         deployment
@@ -94,7 +95,7 @@ async fn a_deleted_tenant_is_out_of_service_at_once_and_can_be_put_back_until_it
     assert_eq!(deployment.events("tenant.deletion_scheduled").await, 1);
 
     let refused = deployment.ask_token(&tenant.agent, &[]).await.status();
-    assert_eq!(refused, StatusCode::UNAUTHORIZED);
+    assert_eq!(refused, StatusCode::BAD_REQUEST, "unauthorized_client");
     let (status, _) = deployment.call(&admin, "GET", "/agents", None).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     let begun = Instant::now();
@@ -113,7 +114,7 @@ async fn a_deleted_tenant_is_out_of_service_at_once_and_can_be_put_back_until_it
     assert_eq!(answer["status"], "suspended");
     assert_eq!(answer.get("deletes_at"), None);
     let refused = deployment.ask_token(&tenant.agent, &[]).await.status();
-    assert_eq!(refused, StatusCode::UNAUTHORIZED);
+    assert_eq!(refused, StatusCode::BAD_REQUEST, "unauthorized_client");
     deployment
         .must(&operator, "DELETE", &path(&tenant), None)
         .await;

@@ -1,5 +1,6 @@
 //! What is used of the limits, what is left, and when they begin anew.
 
+use agentidp_core::clock::Now;
 use agentidp_verify::Algorithm;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -47,7 +48,7 @@ async fn a_tenant_sees_what_it_has_used_and_what_is_left() {
     assert_eq!(part(&again["calls_today"]), (5, Some(1000), Some(995)));
     let midnight = ends(&usage["calls_today"]);
     assert_eq!(midnight.time(), time::Time::MIDNIGHT);
-    let left = midnight - OffsetDateTime::now_utc();
+    let left = midnight - Now::read().timestamp();
     assert!(left > time::Duration::ZERO && left <= time::Duration::DAY);
 
     let usage = deployment
