@@ -69,6 +69,10 @@ async fn what_is_another_tenants_answers_exactly_as_what_is_not_there() {
             text(&their_resource, "resource_id"),
         ),
         ("/tenants/{}".to_owned(), theirs.org_id.clone()),
+        ("/agents/{}/usage".to_owned(), theirs.agent.id.clone()),
+        ("/tenants/{}/usage".to_owned(), theirs.org_id.clone()),
+        ("/tenants/{}/settings".to_owned(), theirs.org_id.clone()),
+        ("/tenants/{}/export".to_owned(), theirs.org_id.clone()),
     ];
     let mut compared = 0;
     for (template, id) in &paths {
@@ -99,7 +103,7 @@ async fn what_is_another_tenants_answers_exactly_as_what_is_not_there() {
             compared += 1;
         }
     }
-    assert_eq!(compared, 24);
+    assert_eq!(compared, 40);
     // And nothing has happened to them.
     assert_eq!(
         deployment
