@@ -160,6 +160,11 @@ impl Operator {
         self.0.may(scope::OPERATOR)
     }
 
+    /// The operator's own tenant, whose record holds what concerns the whole service.
+    pub fn org_id(&self) -> OrgId {
+        self.0.org_id()
+    }
+
     /// The operator's agent.
     pub fn agent_id(&self) -> AgentId {
         self.0.agent_id()

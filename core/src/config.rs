@@ -98,6 +98,8 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// A window's length in milliseconds, at least 1,000.
     pub rate_limit_window_ms: u64,
+    /// Days from a tenant's deletion until what it has is gone, at most 365.
+    pub tenant_grace_days: u32,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// What an address may do before anybody has authenticated.
@@ -260,6 +262,8 @@ impl Config {
                 60_000,
                 1_000..=86_400_000,
             )?,
+            tenant_grace_days: number(read("TENANT_GRACE_DAYS"), "TENANT_GRACE_DAYS", 30, 0..=365)?
+                as u32,
             trusted_proxies: networks(read("TRUSTED_PROXIES").unwrap_or_default()).ok_or_else(
                 || {
                     let problem =
@@ -380,6 +384,8 @@ mod tests {
             ("ISSUER_URL", "http://idp.example"),
             ("ISSUER_URL", "https://idp.example/?a=b"),
             ("RATE_LIMIT_WINDOW_MS", "999"),
+            ("TENANT_GRACE_DAYS", "366"),
+            ("TENANT_GRACE_DAYS", "-1"),
             ("HOST", "everywhere"),
             ("CORS_ORIGIN", "*"),
             ("CORS_ORIGIN", "https://a.example/"),

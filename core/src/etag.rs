@@ -60,6 +60,18 @@ fn tags(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, ()> {
 }
 
 impl IfMatch {
+    /// Lets something be made that was not there: it has no version that somebody
+    /// could have meant.
+    ///
+    /// # Errors
+    /// 412.
+    pub(crate) fn check_absent(&self) -> Result<(), Failure> {
+        match self.0 {
+            None => Ok(()),
+            Some(_) => Err(Failure::Outdated),
+        }
+    }
+
     /// Lets a change of `current` be made, if that is the version that was meant.
     /// Weak tags match nothing, since the comparison is a strong one.
     ///

@@ -8,8 +8,8 @@ use sqlx::PgConnection;
 
 use crate::app::App;
 use crate::clock::Now;
-use crate::credentials;
 use crate::database::Database;
+use crate::{credentials, tenants};
 
 /// How often there are chores.
 const EVERY: Duration = Duration::from_secs(15);
@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const TIDY_EVERY: u32 = 240;
 /// How long deletions may take.
 const TIDY_PATIENCE: Duration = Duration::from_secs(60);
+/// How long deletions of tenants may take in a round; what is left has the next.
+const END_PATIENCE: Duration = Duration::from_secs(10);
 /// What counts as close to its end.
 const SOON: time::Duration = time::Duration::days(7);
 
@@ -26,6 +28,7 @@ const SOON: time::Duration = time::Duration::days(7);
 pub(crate) async fn keep_house(app: Arc<App>) {
     for round in 0_u32.. {
         log(in_time(PATIENCE, chores(&app)).await);
+        log(in_time(END_PATIENCE, tenants::end_due(&app)).await);
         if round.is_multiple_of(TIDY_EVERY) {
             log(in_time(TIDY_PATIENCE, tidy(&app.database, Now::read())).await);
         }
@@ -70,8 +73,9 @@ async fn chores(app: &App) -> Result<(), sqlx::Error> {
 }
 
 /// Deletes what no cursor, no token and no counter needs: changes that every
-/// replica saw long ago, entries that no living token can fall under, marks of
-/// periods that are over, and answers that nobody repeats any more.
+/// replica saw long ago, entries that no living token can fall under and nobody
+/// can lift, marks of periods that are over, and answers that nobody repeats any
+/// more.
 async fn tidy(database: &Database, now: Now) -> Result<(), sqlx::Error> {
     let day_ago = now.timestamp() - time::Duration::days(1);
     let mut connection = database.connection().await?;
@@ -81,7 +85,9 @@ async fn tidy(database: &Database, now: Now) -> Result<(), sqlx::Error> {
         .await?;
     sqlx::query!(
         "DELETE FROM revocations
-          WHERE expires_at < $1 AND (kind IN ('token', 'grant') OR lifted_at IS NOT NULL)",
+          WHERE expires_at < $1
+            AND (kind IN ('token', 'grant') OR lifted_at IS NOT NULL
+                 OR NOT EXISTS (SELECT FROM tenants t WHERE t.org_id = revocations.org_id))",
         day_ago,
     )
     .execute(&mut *connection)

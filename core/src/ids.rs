@@ -55,6 +55,14 @@ macro_rules! id {
     };
 }
 
+impl EventId {
+    /// No event of that millisecond or before has a later id.
+    pub(crate) fn latest_at(now: Now) -> Self {
+        let id = uuid::Builder::from_unix_timestamp_millis(now.ms(), &[0xff; 10]);
+        Self(id.into_uuid())
+    }
+}
+
 id!(
     /// A tenant.
     OrgId

@@ -1,5 +1,5 @@
 //! The authority: holds Postgres, the hot counters and the signing keys, and
-//! issues tokens. Calls go one way: `tenants ← agents ← credentials ← tokens`;
+//! issues tokens. Calls go one way: `tiers ← tenants ← agents ← credentials ← tokens`;
 //! `keys`, `resources`, `policy`, `limits` ← `tokens`; `audit` ← any.
 
 // What a request passes on its way.
@@ -41,6 +41,7 @@ pub mod resources;
 pub mod revocations;
 mod scope;
 pub mod tenants;
+pub mod tiers;
 pub mod tokens;
 
 // How it is run.

@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::body::{read, read_json};
@@ -196,6 +198,20 @@ impl<T> Creation<T> {
         change.commit().await?;
         Ok(created.into_response())
     }
+}
+
+/// Forgets what was answered to these agents.
+pub(crate) async fn forget(
+    connection: &mut PgConnection,
+    actors: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM idempotency_keys WHERE actor = ANY ($1)",
+        actors
+    )
+    .execute(connection)
+    .await
+    .map(|_| ())
 }
 
 impl Once {

@@ -19,7 +19,7 @@ pub struct Revocation {
     pub(crate) id: String,
     pub(crate) org_id: OrgId,
     pub(crate) lifted: bool,
-    /// Of a [`Kind::Cap`].
+    /// Of a [`Kind::Cap`] or a [`Kind::TierCap`].
     pub(crate) rpm: Option<u32>,
     /// Unix seconds.
     pub(crate) expires_at: u64,
@@ -59,6 +59,15 @@ impl Revocation {
         }
     }
 
+    /// Holds the tokens so far of every tenant on `tier` to `rpm` requests a minute.
+    /// `org_id` is the operator's tenant: who is on the tier is not read.
+    pub fn tier_cap(tier: &str, org_id: OrgId, rpm: u32, now: Now) -> Self {
+        Self {
+            rpm: Some(rpm),
+            ..Self::of(Kind::TierCap, tier, org_id, now).lifted()
+        }
+    }
+
     /// Lets tokens that are issued from now on live.
     pub fn lifted(self) -> Self {
         Self {
@@ -84,6 +93,7 @@ const fn word(kind: Kind) -> &'static str {
         Kind::Agent => "agent",
         Kind::Tenant => "tenant",
         Kind::Cap => "cap",
+        Kind::TierCap => "tier_cap",
     }
 }
 
@@ -94,6 +104,7 @@ fn kind(word: &str) -> Option<Kind> {
         Kind::Agent,
         Kind::Tenant,
         Kind::Cap,
+        Kind::TierCap,
     ]
     .into_iter()
     .find(|kind| self::word(*kind) == word)
@@ -143,6 +154,16 @@ async fn latest_lifting(
     connection: &mut PgConnection,
     revocation: &Revocation,
 ) -> Result<Option<OffsetDateTime>, sqlx::Error> {
+    if revocation.kind == Kind::TierCap {
+        // Any tenant may be on the tier.
+        return sqlx::query_scalar!(
+            "SELECT max(greatest(lifted_at, lifted_before))
+               FROM revocations
+              WHERE kind IN ('agent', 'tenant')",
+        )
+        .fetch_one(connection)
+        .await;
+    }
     let agent = (revocation.kind == Kind::Agent).then_some(revocation.id.as_str());
     sqlx::query_scalar!(
         "SELECT max(greatest(lifted_at, lifted_before))

@@ -24,7 +24,7 @@ use crate::error::Failure;
 use crate::etag::Known;
 use crate::observe::observe;
 use crate::{
-    agents, credentials, decisions, edge_sync, health, policy, resources, tenants, tokens,
+    agents, credentials, decisions, edge_sync, health, policy, resources, tenants, tiers, tokens,
 };
 
 /// How long a request may take before it is answered with 503.
@@ -42,6 +42,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(tokens::well_known(&app.config.issuer))
         .merge(tokens::routes())
         .merge(tenants::routes())
+        .merge(tiers::routes())
         .merge(resources::routes())
         .merge(agents::routes())
         .merge(credentials::routes())

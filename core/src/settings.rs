@@ -92,6 +92,11 @@ pub const SETTINGS: &[Setting] = &[
         "60000",
     ),
     setting(
+        "TENANT_GRACE_DAYS",
+        "Days from a tenant's deletion until what it has is gone, 0 to 365; until then it can be put back.",
+        "30",
+    ),
+    setting(
         "ANALYTICS_ENABLED",
         "false turns the analytics endpoints into 404; there are none yet.",
         "true",

@@ -20,6 +20,7 @@ mod journeys {
     mod edge;
     mod edge_paths;
     mod ending;
+    mod export;
     mod filters;
     mod floods;
     mod full_disk;
@@ -46,6 +47,7 @@ mod journeys {
     mod revocation;
     mod rotation;
     mod sandbox;
+    mod scale;
     mod sizes;
     mod slow_clients;
     mod smuggling;
@@ -54,7 +56,11 @@ mod journeys {
     mod start_up;
     mod stock_clients;
     mod stop;
+    mod tenant_end;
     mod tenant_policies;
+    mod tenant_settings;
+    mod tiers;
     mod token;
+    mod usage;
     mod versions;
 }

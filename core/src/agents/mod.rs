@@ -8,5 +8,6 @@ mod store;
 
 pub use api::routes;
 pub use create::{NewAgent, create};
+pub(crate) use model::Filter;
 pub use model::{Agent, Status};
-pub(crate) use store::{lock, one};
+pub(crate) use store::{delete, list, lock, one, some};

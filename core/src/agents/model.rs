@@ -82,7 +82,7 @@ impl Agent {
 /// Which agents a list is of: those that meet all that is said.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     pub(super) status: Option<Status>,
     pub(super) deployment_env: Option<String>,
     pub(super) owner: Option<String>,

@@ -1,6 +1,7 @@
 //! The agents' SQL. Every statement names the tenant.
 
 use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
 
 use super::create::NewAgent;
 use super::model::{Agent, Description, Filter, Status};
@@ -73,7 +74,7 @@ pub(crate) async fn lock(
     }
 }
 
-pub(super) async fn list(
+pub(crate) async fn list(
     executor: impl PgExecutor<'_>,
     org_id: OrgId,
     filter: &Filter,
@@ -104,6 +105,38 @@ pub(super) async fn list(
     )
     .fetch_all(executor)
     .await
+}
+
+/// Up to `most` of the tenant's agents, in their order.
+pub(crate) async fn some(
+    executor: impl PgExecutor<'_>,
+    org_id: OrgId,
+    most: i64,
+) -> Result<Vec<AgentId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT agent_id AS "agent_id: AgentId" FROM agents
+            WHERE org_id = $1 ORDER BY agent_id LIMIT $2"#,
+        org_id.0,
+        most,
+    )
+    .fetch_all(executor)
+    .await
+}
+
+/// Deletes agents that have no credentials any more.
+pub(crate) async fn delete(
+    connection: &mut PgConnection,
+    org_id: OrgId,
+    agents: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM agents WHERE org_id = $1 AND agent_id = ANY ($2)",
+        org_id.0,
+        agents,
+    )
+    .execute(connection)
+    .await
+    .map(|_| ())
 }
 
 /// How many active agents of the tenant can register others.

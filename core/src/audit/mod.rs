@@ -6,7 +6,7 @@
 mod store;
 mod writer;
 
-pub(crate) use store::insert;
+pub(crate) use store::{insert, list};
 pub use writer::{NotRecorded, Writer};
 
 use crate::clock::Now;

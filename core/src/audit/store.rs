@@ -1,8 +1,13 @@
 //! The events' SQL.
 
-use sqlx::PgConnection;
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::{PgConnection, PgExecutor};
+use time::OffsetDateTime;
 
 use super::Event;
+use crate::ids::{AgentId, EventId, OrgId};
+use crate::page::PageRequest;
 
 /// Writes `events` with one statement.
 pub(crate) async fn insert(
@@ -43,4 +48,40 @@ pub(crate) async fn insert(
     .execute(connection)
     .await
     .map(|_| ())
+}
+
+/// An event, as it is shown.
+#[derive(Debug, Serialize)]
+pub(crate) struct Recorded {
+    pub(crate) event_id: EventId,
+    #[serde(with = "time::serde::rfc3339")]
+    occurred_at: OffsetDateTime,
+    actor: Option<AgentId>,
+    action: String,
+    subject: String,
+    details: Value,
+}
+
+/// A page of the tenant's events, the last one `until`.
+pub(crate) async fn list(
+    executor: impl PgExecutor<'_>,
+    org_id: OrgId,
+    page: PageRequest,
+    until: EventId,
+) -> Result<Vec<Recorded>, sqlx::Error> {
+    sqlx::query_as!(
+        Recorded,
+        r#"SELECT event_id AS "event_id: EventId", occurred_at, actor AS "actor: AgentId", action,
+                  subject, details
+             FROM audit_events
+            WHERE org_id = $1 AND event_id > $2 AND event_id <= $4
+            ORDER BY event_id
+            LIMIT $3"#,
+        org_id.0,
+        page.after,
+        page.fetch(),
+        until.0,
+    )
+    .fetch_all(executor)
+    .await
 }

@@ -11,6 +11,7 @@ mod uses;
 
 pub use api::routes;
 pub use issue::{IssuedCredential, issue};
+pub(crate) use model::Filter;
 pub use secret::{Secret, SecretDigest, SecretKind};
-pub(crate) use store::{count_ending, usable};
+pub(crate) use store::{count_ending, delete_of, list, usable};
 pub use uses::{LastUse, Uses};

@@ -70,7 +70,7 @@ impl Credential {
 /// Which credentials a list is of: those that meet all that is said.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     pub(super) status: Option<LifeWord>,
     /// Those that end before.
     #[serde(default, with = "time::serde::rfc3339::option")]
@@ -80,7 +80,7 @@ pub(super) struct Filter {
 /// A [`Life`] by its name.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum LifeWord {
+pub(crate) enum LifeWord {
     Active,
     Expired,
     Revoked,

@@ -2,6 +2,7 @@
 
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::issue::IssuedCredential;
 use super::model::{Credential, Filter, Life, LifeWord};
@@ -84,8 +85,25 @@ pub(super) async fn one(
     Ok(row.map(|row| row.into_credential(now)))
 }
 
+/// Deletes all that these agents have. What is replaced is of the same agent as
+/// its successor, so that nothing is left that names what is gone.
+pub(crate) async fn delete_of(
+    connection: &mut PgConnection,
+    org_id: OrgId,
+    agents: &[Uuid],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM credentials WHERE org_id = $1 AND agent_id = ANY ($2)",
+        org_id.0,
+        agents,
+    )
+    .execute(connection)
+    .await
+    .map(|_| ())
+}
+
 /// Credentials of the tenant, or of the one agent.
-pub(super) async fn list(
+pub(crate) async fn list(
     executor: impl PgExecutor<'_>,
     org_id: OrgId,
     agent_id: Option<AgentId>,

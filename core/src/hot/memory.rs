@@ -76,6 +76,18 @@ impl HotStore for MemoryStore {
         })
     }
 
+    async fn read(&self, keys: &[String], now: Now) -> Result<Counted, HotError> {
+        let mut inner = self.lock(now);
+        let values = keys
+            .iter()
+            .map(|key| inner.live(key, now).map_or(0, |entry| entry.value))
+            .collect();
+        Ok(Counted {
+            values,
+            epoch: inner.epoch,
+        })
+    }
+
     async fn raise(&self, tick: &Tick, least: u64, now: Now) -> Result<(), HotError> {
         let mut inner = self.lock(now);
         match inner.live(&tick.key, now) {

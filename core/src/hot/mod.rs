@@ -41,7 +41,7 @@ pub struct Mark {
 /// What counters have come to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
-    /// One value for each tick.
+    /// One value for each counter.
     pub values: Vec<u64>,
     /// When the store began, Unix milliseconds; nothing in one that has lost
     /// everything since.
@@ -57,6 +57,9 @@ pub trait HotStore: Send + Sync + std::fmt::Debug {
     /// Counts one use on each counter, in one round trip, and answers with what
     /// each has come to.
     async fn count(&self, ticks: &[Tick], now: Now) -> Result<Counted, HotError>;
+
+    /// What counters have come to, in one round trip; 0 for one that is not there.
+    async fn read(&self, keys: &[String], now: Now) -> Result<Counted, HotError>;
 
     /// Sets a counter that is below `least` to it.
     async fn raise(&self, tick: &Tick, least: u64, now: Now) -> Result<(), HotError>;

@@ -67,6 +67,18 @@ impl HotStore for RedisStore {
         self.group.count(ticks, now).await
     }
 
+    async fn read(&self, keys: &[String], _: Now) -> Result<Counted, HotError> {
+        let mut pipe = redis::pipe();
+        for key in keys {
+            pipe.get(key);
+        }
+        pipe.get(EPOCH);
+        let mut values: Vec<Option<u64>> = pipe.query_async(&mut self.connection.clone()).await?;
+        let epoch = values.pop().flatten();
+        let values = values.into_iter().map(Option::unwrap_or_default).collect();
+        Ok(Counted { values, epoch })
+    }
+
     async fn raise(&self, tick: &Tick, least: u64, now: Now) -> Result<(), HotError> {
         self.raise
             .key(&tick.key)

@@ -39,6 +39,27 @@ async fn each_use_is_counted_once_on_each_counter() {
 }
 
 #[tokio::test]
+async fn reading_counters_counts_nothing_and_makes_no_key() {
+    both(async |store| {
+        let now = Now::read();
+        let (used, unused) = (key("used"), key("unused"));
+        let tick = in_a_minute(&used, now);
+        let keys = [unused.clone(), used.clone()];
+        for n in 1..=3 {
+            store.count(std::slice::from_ref(&tick), now).await.unwrap();
+            assert_eq!(store.read(&keys, now).await.unwrap().values, [0, n]);
+        }
+        assert!(!store.exists(&unused, now).await.unwrap());
+        store.raise(&tick, 40, now).await.unwrap();
+        assert_eq!(store.read(&keys[1..], now).await.unwrap().values, [40]);
+        let began = store.begin_epoch(now).await.unwrap();
+        let nothing = store.read(&[], now).await.unwrap();
+        assert_eq!((nothing.values, nothing.epoch), (vec![], Some(began)));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn taking_back_never_makes_a_key_and_never_goes_below_zero() {
     both(async |store| {
         let now = Now::read();

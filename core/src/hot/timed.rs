@@ -48,6 +48,10 @@ impl HotStore for Timed {
         self.time("incr", self.store.count(ticks, now)).await
     }
 
+    async fn read(&self, keys: &[String], now: Now) -> Result<Counted, HotError> {
+        self.time("get", self.store.read(keys, now)).await
+    }
+
     async fn take_back(&self, keys: &[String], epoch: u64, now: Now) -> Result<(), HotError> {
         self.time("decr", self.store.take_back(keys, epoch, now))
             .await

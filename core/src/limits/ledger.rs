@@ -78,6 +78,13 @@ pub(super) struct Counter {
     pub(super) block: Option<u64>,
 }
 
+/// What the store is asked for.
+#[derive(Clone, Copy)]
+enum Asked<'a> {
+    Count(&'a [Tick]),
+    Read(&'a [String]),
+}
+
 impl Ledger {
     /// The store's beginning that this process goes by, Unix milliseconds.
     pub fn epoch(&self) -> Option<u64> {
@@ -95,13 +102,41 @@ impl Ledger {
             .iter()
             .map(|counter| counter.tick.clone())
             .collect();
+        self.ask(app, counters, Asked::Count(&ticks), now).await
+    }
+
+    /// What each counter has come to, and counts nothing.
+    pub(super) async fn read(
+        &self,
+        app: &App,
+        counters: &[Counter],
+        now: Now,
+    ) -> Result<Counts, LimitError> {
+        let keys: Vec<String> = counters
+            .iter()
+            .map(|counter| counter.tick.key.clone())
+            .collect();
+        self.ask(app, counters, Asked::Read(&keys), now).await
+    }
+
+    /// Asks a store that has what it should have of `counters`.
+    async fn ask(
+        &self,
+        app: &App,
+        counters: &[Counter],
+        asked: Asked<'_>,
+        now: Now,
+    ) -> Result<Counts, LimitError> {
         let mut epoch = match self.epoch() {
             Some(epoch) => epoch,
             None => self.adopt(app).await?,
         };
         for _ in 0..ATTEMPTS {
             self.raise(app, counters, epoch, now).await?;
-            let counted = app.hot.count(&ticks, now).await?;
+            let counted = match asked {
+                Asked::Count(ticks) => app.hot.count(ticks, now).await?,
+                Asked::Read(keys) => app.hot.read(keys, now).await?,
+            };
             if counted.epoch == Some(epoch) {
                 let values = counted.values;
                 return Ok(Counts { values, epoch });

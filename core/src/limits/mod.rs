@@ -4,6 +4,7 @@
 //! What the ledger has on disk outlives the store.
 
 pub(crate) mod ledger;
+mod usage;
 
 use agentidp_verify::Rejected;
 use agentidp_verify::limit::{Spent, Window, retry_after_s};
@@ -17,9 +18,12 @@ use crate::clients::Client;
 use crate::clock::Now;
 use crate::error::Failure;
 use crate::hot::{HotError, Tick};
+use crate::ids::OrgId;
+use crate::tenants::Tier;
 
 use ledger::Counter;
 pub use ledger::{Ledger, Mark};
+pub(crate) use usage::{Usage, used_by_client, used_by_tenant};
 
 const DAY_MS: u64 = 86_400_000;
 /// How far a mark of a day or a month runs ahead at most, in uses.
@@ -190,6 +194,32 @@ impl Limit {
         }
     }
 
+    /// The tenant's calls of the day.
+    fn calls(org_id: OrgId, tier: &Tier, now: Now) -> Self {
+        let day = format!("rate:tier:calls:{org_id}");
+        let limit = tier.calls_per_day;
+        Self::period("calls_per_day", day.clone(), day, day_of(now), limit)
+    }
+
+    /// The tenant's tokens of the day.
+    fn tokens(org_id: OrgId, tier: &Tier, now: Now) -> Self {
+        let day = format!("rate:tier:tokens:{org_id}");
+        let limit = tier.tokens_per_day;
+        Self::period("tokens_per_day", day.clone(), day, day_of(now), limit)
+    }
+
+    /// The client's tokens of the month.
+    fn month(client: &Client, now: Now) -> Self {
+        let (month, span) = month_of(now);
+        Self::period(
+            "tokens_per_month",
+            format!("monthly:{}:{month}", client.agent_id),
+            format!("monthly:{}", client.agent_id),
+            span,
+            client.tier.tokens_per_month,
+        )
+    }
+
     fn window(client: &Client, window_ms: u64, now: Now) -> Self {
         let window = Window::at(now.ms(), window_ms);
         let limit = client.tier.requests_per_minute.map(u64::from);
@@ -222,22 +252,8 @@ pub async fn charge_token(
 ) -> Result<Charge, LimitError> {
     let mut limits = vec![Limit::window(client, app.config.rate_limit_window_ms, now)];
     if to_issue {
-        let (month, span) = month_of(now);
-        let day = format!("rate:tier:tokens:{}", client.org_id);
-        limits.push(Limit::period(
-            "tokens_per_day",
-            day.clone(),
-            day,
-            day_of(now),
-            client.tier.tokens_per_day,
-        ));
-        limits.push(Limit::period(
-            "tokens_per_month",
-            format!("monthly:{}:{month}", client.agent_id),
-            format!("monthly:{}", client.agent_id),
-            span,
-            client.tier.tokens_per_month,
-        ));
+        limits.push(Limit::tokens(client.org_id, &client.tier, now));
+        limits.push(Limit::month(client, now));
     }
     charge(app, client, limits, now).await
 }
@@ -247,16 +263,9 @@ pub async fn charge_token(
 /// # Errors
 /// A limit is spent, or nobody knows.
 pub async fn charge_call(app: &App, client: &Client, now: Now) -> Result<Charge, LimitError> {
-    let day = format!("rate:tier:calls:{}", client.org_id);
     let limits = vec![
         Limit::window(client, app.config.rate_limit_window_ms, now),
-        Limit::period(
-            "calls_per_day",
-            day.clone(),
-            day,
-            day_of(now),
-            client.tier.calls_per_day,
-        ),
+        Limit::calls(client.org_id, &client.tier, now),
     ];
     let charge = charge(app, client, limits, now).await?;
     let org_id = client.org_id.to_string();

@@ -22,6 +22,7 @@ pub(crate) mod shown;
 mod versions;
 
 pub use answer::{Allowed, Ceiling, Decision, Denial};
+pub(crate) use builtin::enterprise_digest;
 pub use builtin::install;
 pub use compile::this_program;
 pub use compile_child::compiler;

@@ -7,4 +7,4 @@ mod store;
 
 pub use api::routes;
 pub use model::{NewResource, Resource};
-pub(crate) use store::{defined_scopes, insert, of_tenant};
+pub(crate) use store::{defined_scopes, delete_all, insert, list, of_tenant, set_default};

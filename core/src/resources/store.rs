@@ -33,26 +33,27 @@ pub(crate) async fn insert(
     .map(|_| ())
 }
 
-/// Makes one the default, and no other.
-pub(super) async fn set_default(
+/// Makes one the default, and no other; `false` where the tenant has no such one,
+/// and then the change must not be committed.
+pub(crate) async fn set_default(
     connection: &mut PgConnection,
     org_id: OrgId,
     resource_id: ResourceId,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     sqlx::query!(
         "UPDATE resources SET is_default = false WHERE org_id = $1 AND is_default",
         org_id.0,
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!(
+    let done = sqlx::query!(
         "UPDATE resources SET is_default = true WHERE org_id = $1 AND resource_id = $2",
         org_id.0,
         resource_id.0,
     )
     .execute(connection)
-    .await
-    .map(|_| ())
+    .await?;
+    Ok(done.rows_affected() > 0)
 }
 
 pub(super) async fn update(
@@ -93,6 +94,17 @@ pub(super) async fn delete(
     .map(|_| ())
 }
 
+/// Deletes all that the tenant has.
+pub(crate) async fn delete_all(
+    connection: &mut PgConnection,
+    org_id: OrgId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM resources WHERE org_id = $1", org_id.0)
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
 pub(super) async fn one(
     executor: impl PgExecutor<'_>,
     org_id: OrgId,
@@ -111,7 +123,7 @@ pub(super) async fn one(
     .await
 }
 
-pub(super) async fn list(
+pub(crate) async fn list(
     executor: impl PgExecutor<'_>,
     org_id: OrgId,
     page: PageRequest,

@@ -11,8 +11,9 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::model::{Filter, Status, Tenant, check_name, check_tier};
-use super::{create, store};
+use super::create::check_tier;
+use super::model::{Filter, Life, Status, Tenant, check_name};
+use super::{create, end, export, settings, store, usage};
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::caller::{Caller, Operator};
@@ -29,7 +30,13 @@ use crate::revocations::Revocation;
 pub fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/api/v1/tenants", get(list).post(make))
-        .route("/api/v1/tenants/{org_id}", get(one).patch(change))
+        .route(
+            "/api/v1/tenants/{org_id}",
+            get(one).patch(change).delete(end::schedule),
+        )
+        .merge(settings::routes())
+        .merge(usage::routes())
+        .merge(export::routes())
 }
 
 #[derive(Deserialize)]
@@ -85,8 +92,8 @@ async fn list(
 ) -> Result<Json<Page<Tenant>>, Failure> {
     caller.may("tenants:read")?;
     let only = (!caller.is_operator()).then(|| caller.org_id());
-    let connection = &mut *app.database.connection().await?;
-    let tenants = store::list(connection, only, &filter, page).await?;
+    let mut transaction = app.database.begin().await?;
+    let tenants = store::list(&mut transaction, only, &filter, page).await?;
     Ok(Json(Page::of(tenants, page, |tenant| tenant.org_id.0)))
 }
 
@@ -125,7 +132,15 @@ async fn change(
         operator.may()?;
     }
     body.name.as_deref().map_or(Ok(()), check_name)?;
-    body.tier.as_deref().map_or(Ok(()), check_tier)?;
+    let life = match body.status {
+        None => None,
+        Some(Status::Active) => Some(Life::Active),
+        Some(Status::Suspended) => Some(Life::Suspended),
+        Some(Status::Deleting) => {
+            let why = "is active or suspended: a deletion is asked for by DELETE";
+            return Err(Failure::invalid("status", why));
+        }
+    };
 
     let mut change = app.change(operator.agent_id()).await?;
     let platform = store::lock(change.connection(), org_id).await?;
@@ -137,16 +152,11 @@ async fn change(
         .await?
         .ok_or(Failure::NotFound)?;
     if_match.check(&before)?;
+    end::check_not_begun(change.connection(), org_id).await?;
     let now = change.now();
-    store::update(
-        change.connection(),
-        org_id,
-        body.name.as_deref(),
-        body.status,
-        now,
-    )
-    .await?;
-    if let Some(tier) = &body.tier {
+    store::update(change.connection(), org_id, body.name.as_deref(), life, now).await?;
+    if let Some(tier) = body.tier.as_ref().filter(|tier| **tier != before.tier) {
+        check_tier(&mut change, tier).await?;
         let old = store::tier_of(change.connection(), org_id).await?;
         store::set_tier(change.connection(), org_id, tier, now).await?;
         let new = store::tier_of(change.connection(), org_id).await?;
@@ -156,11 +166,11 @@ async fn change(
             change.revoke(Revocation::cap(org_id, rpm, now));
         }
     }
-    if let Some(status) = body.status.filter(|status| *status != before.status) {
+    if let Some(life) = life.filter(|life| *life != before.life) {
         let entry = Revocation::of(Kind::Tenant, org_id, org_id, now);
-        change.revoke(match status {
-            Status::Suspended => entry,
-            Status::Active => entry.lifted(),
+        change.revoke(match life {
+            Life::Active => entry.lifted(),
+            _ => entry,
         });
     }
     let after = store::one(change.connection(), org_id)
@@ -172,7 +182,7 @@ async fn change(
     let details = json!({
         "name": [before.name, after.name],
         "tier": [before.tier, after.tier],
-        "status": [before.status, after.status],
+        "status": [before.life.status(), after.life.status()],
     });
     change
         .record(org_id, "tenant.changed", org_id, details)

@@ -8,7 +8,7 @@ use crate::change::Change;
 use crate::credentials::{self, IssuedCredential};
 use crate::error::Failure;
 use crate::ids::OrgId;
-use crate::scope;
+use crate::{scope, tiers};
 
 /// The name of every tenant's first administrator.
 const ADMINISTRATOR: &str = "administrator";
@@ -28,12 +28,24 @@ pub struct NewTenant {
 /// A name or tier that is none, or the database's.
 pub async fn create(change: &mut Change<'_>, name: &str, tier: &str) -> Result<NewTenant, Failure> {
     super::model::check_name(name)?;
-    super::model::check_tier(tier)?;
+    check_tier(change, tier).await?;
     let scopes = scope::MANAGEMENT
         .iter()
         .map(|scope| (*scope).to_owned())
         .collect();
     insert(change, name, tier, false, scopes).await
+}
+
+/// Checks that a tenant can be put on `tier`, which stays until the change is over.
+///
+/// # Errors
+/// 422, or the database's.
+pub(super) async fn check_tier(change: &mut Change<'_>, tier: &str) -> Result<(), Failure> {
+    if tiers::can_be_joined(change.connection(), tier).await? {
+        return Ok(());
+    }
+    let why = "must be a tier that there is, and not the operator's own";
+    Err(Failure::invalid("tier", why))
 }
 
 /// The same for any tier, with the scopes that its administrator gets.

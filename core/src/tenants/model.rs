@@ -1,10 +1,10 @@
 //! What a tenant is.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
 use crate::error::Failure;
-use crate::ids::OrgId;
+use crate::ids::{OrgId, ResourceId};
 
 /// Whether a tenant's agents get and use tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
@@ -15,6 +15,8 @@ pub enum Status {
     Active,
     /// They do not, until it is active again.
     Suspended,
+    /// The same, and it will be deleted.
+    Deleting,
 }
 
 impl Status {
@@ -23,6 +25,43 @@ impl Status {
         match self {
             Self::Active => "active",
             Self::Suspended => "suspended",
+            Self::Deleting => "deleting",
+        }
+    }
+}
+
+/// Where a tenant is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Life {
+    /// Its agents get tokens.
+    Active,
+    /// They get none, until it is active again.
+    Suspended,
+    /// The same; until then an operator can put it back.
+    Deleting {
+        /// When it and all that is its own is deleted.
+        #[serde(with = "time::serde::rfc3339")]
+        deletes_at: OffsetDateTime,
+    },
+}
+
+impl Life {
+    /// As the database has it.
+    pub(super) const fn of(status: Status, deletes_at: Option<OffsetDateTime>) -> Self {
+        match (status, deletes_at) {
+            (Status::Active, _) => Self::Active,
+            (Status::Deleting, Some(deletes_at)) => Self::Deleting { deletes_at },
+            (Status::Deleting | Status::Suspended, _) => Self::Suspended,
+        }
+    }
+
+    /// Its name.
+    pub const fn status(self) -> Status {
+        match self {
+            Self::Active => Status::Active,
+            Self::Suspended => Status::Suspended,
+            Self::Deleting { .. } => Status::Deleting,
         }
     }
 }
@@ -34,10 +73,11 @@ pub struct Tenant {
     pub org_id: OrgId,
     /// For people.
     pub name: String,
-    /// `free`, `pro`, `enterprise`, or the operator's own `platform`.
+    /// `free`, `pro`, `enterprise`, one that an operator added, or its own `platform`.
     pub tier: String,
     /// Whether its agents get tokens.
-    pub status: Status,
+    #[serde(flatten)]
+    pub life: Life,
     /// When it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -81,7 +121,8 @@ pub struct Tier {
     pub tokens_per_month: Option<u64>,
     /// Requests in a window, for each client.
     pub requests_per_minute: Option<u32>,
-    /// The longest life of a token, in seconds.
+    /// The longest life of a token, in seconds: the tier's, or the tenant's own
+    /// where that is shorter.
     pub token_lifetime_s: u32,
     /// Of how many decisions a day the input is kept, for the tenant.
     pub samples_per_day: u32,
@@ -91,18 +132,49 @@ pub struct Tier {
     pub module_digest: Option<String>,
 }
 
-/// Tiers that a tenant can be put on.
-const TIERS: [&str; 3] = ["free", "pro", "enterprise"];
-
 /// Checks a tenant's name.
 pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     crate::text::check("name", name, 1, 200)
 }
 
-/// Checks a tier's name.
-pub(super) fn check_tier(tier: &str) -> Result<(), Failure> {
-    if TIERS.contains(&tier) {
-        return Ok(());
+/// What an administrator sets for its own tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Settings {
+    /// The longest life of a token, in seconds; the tier's where there is none.
+    pub(super) token_lifetime_s: Option<u32>,
+    /// The resource that tokens are for where nobody says; none where the tenant
+    /// has no resource.
+    pub(super) default_resource: Option<ResourceId>,
+}
+
+/// What of the settings is changed: what is absent stays.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChangeSettings {
+    #[serde(default, deserialize_with = "said")]
+    pub(super) token_lifetime_s: Option<Option<u32>>,
+    #[serde(default, deserialize_with = "said")]
+    pub(super) default_resource: Option<Option<ResourceId>>,
+}
+
+/// Tells a null from what is absent (RFC 7396).
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+impl ChangeSettings {
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let life = self.token_lifetime_s.flatten();
+        if life.is_some_and(|life| !(1..=86_400).contains(&life)) {
+            let why = "must be from 1 to 86400, or null";
+            return Err(Failure::invalid("token_lifetime_s", why));
+        }
+        if self.default_resource == Some(None) {
+            let why = "must name one of your resources";
+            return Err(Failure::invalid("default_resource", why));
+        }
+        Ok(())
     }
-    Err(Failure::invalid("tier", "must be free, pro or enterprise"))
 }

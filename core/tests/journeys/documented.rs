@@ -60,7 +60,8 @@ async fn every_documented_call_is_served_and_answers_with_a_documented_status() 
             .replace("{agent_id}", ID)
             .replace("{credential_id}", ID)
             .replace("{decision_id}", ID)
-            .replace("{digest}", &"0".repeat(64));
+            .replace("{digest}", &"0".repeat(64))
+            .replace("{tier}", "free");
         let method = reqwest::Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let answer = deployment
             .http
@@ -176,26 +177,25 @@ fn what_all_calls_of_a_kind_have_in_common_is_documented_of_each() {
         }
         assert!(answers("429"), "{what} is limited by address");
         let has_body = operation.get("requestBody").is_some();
-        assert_eq!(
-            has_body,
-            matches!(method, "post" | "put" | "patch"),
-            "{what}"
-        );
+        let sends = matches!(method, "post" | "put" | "patch");
+        assert_eq!(has_body, sends, "{what}");
         for status in ["400", "408", "413"] {
             assert!(!has_body || answers(status), "{what} {status}");
         }
-        let creates = answers("201");
-        // A PUT that is repeated makes nothing anew.
-        let once = creates && method == "post";
-        assert_eq!(takes("Idempotency-Key"), once, "{what}");
+        // A PUT may be repeated as it is.
+        let creates = answers("201") && method != "put";
+        assert_eq!(takes("Idempotency-Key"), creates, "{what}");
         assert!(!creates || (answers("409") && answers("422")), "{what}");
-        let changes = matches!(method, "patch" | "delete") || path.ends_with("/rotate");
+        // An upload changes no version that is there.
+        let replaces = method == "put" && !path.ends_with("/policy");
+        let changes = replaces || matches!(method, "patch" | "delete") || path.ends_with("/rotate");
         assert_eq!(
             (takes("If-Match"), answers("412")),
             (changes, changes),
             "{what}"
         );
-        let reads_one = method == "get" && path.ends_with('}');
+        let one = path.ends_with('}') || path.ends_with("/settings");
+        let reads_one = method == "get" && one;
         assert_eq!(
             (takes("If-None-Match"), answers("304")),
             (reads_one, reads_one),

@@ -198,7 +198,7 @@ async fn routes_are_templates_and_nobody_makes_series_by_paths_methods_or_words(
         .map(String::as_str)
         .collect();
     assert!(
-        methods.is_subset(&["GET", "POST", "other"].into()),
+        methods.is_subset(&["GET", "POST", "PUT", "other"].into()),
         "{methods:?}"
     );
     deployment.stop().await;

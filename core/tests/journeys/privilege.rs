@@ -6,12 +6,14 @@ use serde_json::{Value, json};
 use crate::support::{Deployment, text};
 
 /// What a tenant's first administrator holds.
-const MANAGEMENT: [&str; 9] = [
+const MANAGEMENT: [&str; 11] = [
     "agents:read",
     "agents:write",
     "audit:read",
     "credentials:read",
     "credentials:write",
+    "policies:read",
+    "policies:write",
     "resources:read",
     "resources:write",
     "tenants:read",

@@ -17,6 +17,8 @@ pub enum Kind {
     /// Not a revocation: a tenant, by `org_id`, whose older tokens carry a higher
     /// limit than its tier has now.
     Cap,
+    /// The same of every tenant on a tier, by the tier's name.
+    TierCap,
 }
 
 /// One revocation. The entry for an id replaces an earlier one for the same id.
@@ -29,7 +31,7 @@ pub struct Entry {
     /// When it was lifted, Unix seconds; see [`crate::revocations::falls_under`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifted_at: Option<u64>,
-    /// What a [`Kind::Cap`] holds older tokens to, requests a minute.
+    /// What a [`Kind::Cap`] or [`Kind::TierCap`] holds older tokens to, requests a minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpm: Option<u64>,
     /// When no token that could fall under it is alive any more, Unix seconds.

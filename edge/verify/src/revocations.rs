@@ -18,7 +18,7 @@ pub const ASK_EVERY_MS: u64 = 500;
 #[derive(Debug, Clone, Default)]
 pub struct Revocations {
     /// One map a [`Kind`], so that a look-up borrows the id it asks for.
-    entries: [HashMap<String, Span>; 5],
+    entries: [HashMap<String, Span>; 6],
     cursor: u64,
 }
 
@@ -74,17 +74,20 @@ impl Revocations {
 
 impl Revocations {
     /// The requests a minute that the token may make: what it carries, or what a
-    /// downgrade since has capped it to.
+    /// downgrade since has capped it to: its tenant's, or its tier's own.
     pub fn requests_per_minute(&self, claims: &Claims) -> Option<u64> {
-        let carried = claims.agentidp.rpm;
-        let cap = self.entries[Kind::Cap as usize]
-            .get(&claims.org_id)
-            .filter(|span| falls_under(claims.iat, span.lifted_at))
-            .and_then(|span| span.rpm);
-        match (carried, cap) {
-            (Some(carried), Some(cap)) => Some(carried.min(cap)),
-            (carried, cap) => carried.or(cap),
-        }
+        let cap = |kind: Kind, id: &str| {
+            self.entries[kind as usize]
+                .get(id)
+                .filter(|span| falls_under(claims.iat, span.lifted_at))
+                .and_then(|span| span.rpm)
+        };
+        let limits = [
+            claims.agentidp.rpm,
+            cap(Kind::Cap, &claims.org_id),
+            cap(Kind::TierCap, &claims.tier),
+        ];
+        limits.into_iter().flatten().min()
     }
 }
 
@@ -204,5 +207,33 @@ mod tests {
             Some(10_000)
         );
         assert!(!view.kill(&token(100)));
+    }
+
+    #[test]
+    fn the_lowest_of_what_a_token_carries_and_both_its_caps_counts() {
+        let entry = |kind, id: &str, rpm| Entry {
+            kind,
+            id: id.into(),
+            lifted_at: Some(100),
+            rpm: Some(rpm),
+            expires_at: 10_000,
+        };
+        let mut view = Revocations::default();
+        let others = vec![
+            entry(Kind::TierCap, "org", 1),
+            entry(Kind::Cap, "free", 1),
+            entry(Kind::TierCap, "pro", 1),
+        ];
+        view.take_up(others, 1);
+        assert_eq!(view.requests_per_minute(&token(100)), None);
+        view.take_up(vec![entry(Kind::TierCap, "free", 50)], 2);
+        assert_eq!(view.requests_per_minute(&token(100)), Some(50));
+        assert_eq!(view.requests_per_minute(&token(101)), None);
+        assert!(!view.kill(&token(100)));
+        view.take_up(vec![entry(Kind::Cap, "org", 20)], 3);
+        assert_eq!(view.requests_per_minute(&token(100)), Some(20));
+        let mut carrying = token(100);
+        carrying.agentidp.rpm = Some(5);
+        assert_eq!(view.requests_per_minute(&carrying), Some(5));
     }
 }

@@ -166,6 +166,11 @@ async fn every_header_and_member_of_an_answer_is_documented() {
     let of = "/agents/{agent_id}/credentials/{credential_id}";
     let rotate = "/agents/{agent_id}/credentials/{credential_id}/rotate";
     let new = json!({ "name": "new" });
+    let settings = format!("{tenants}/settings");
+    let gold = json!({
+        "calls_per_day": null, "tokens_per_day": 5, "tokens_per_month": null,
+        "requests_per_minute": 9,
+    });
     let protect = json!({ "identifier": format!("{}/2", tenant.resource), "scopes": [] });
 
     for (token, method, path, template, body) in [
@@ -184,6 +189,57 @@ async fn every_header_and_member_of_an_answer_is_documented() {
             &*tenants,
             "/tenants/{org_id}",
             new.clone(),
+        ),
+        (
+            &operator,
+            "GET",
+            &*format!("{tenants}/usage"),
+            "/tenants/{org_id}/usage",
+            Value::Null,
+        ),
+        (
+            &admin,
+            "GET",
+            &*settings,
+            "/tenants/{org_id}/settings",
+            Value::Null,
+        ),
+        (
+            &admin,
+            "PATCH",
+            &*settings,
+            "/tenants/{org_id}/settings",
+            json!({ "token_lifetime_s": 600 }),
+        ),
+        (&operator, "GET", "/tiers", "/tiers", Value::Null),
+        (
+            &operator,
+            "PUT",
+            "/tiers/gold",
+            "/tiers/{tier}",
+            gold.clone(),
+        ),
+        (
+            &operator,
+            "GET",
+            "/tiers/gold",
+            "/tiers/{tier}",
+            Value::Null,
+        ),
+        (&operator, "PUT", "/tiers/gold", "/tiers/{tier}", gold),
+        (
+            &operator,
+            "DELETE",
+            "/tiers/gold",
+            "/tiers/{tier}",
+            Value::Null,
+        ),
+        (
+            &admin,
+            "GET",
+            &*format!("{agent}/usage"),
+            "/agents/{agent_id}/usage",
+            Value::Null,
         ),
         (&admin, "GET", "/resources", "/resources", Value::Null),
         (&admin, "POST", "/resources", "/resources", protect),
@@ -233,6 +289,20 @@ async fn every_header_and_member_of_an_answer_is_documented() {
             "/resources/{resource_id}",
             Value::Null,
         ),
+        (
+            &operator,
+            "DELETE",
+            &*tenants,
+            "/tenants/{org_id}",
+            Value::Null,
+        ),
+        (
+            &operator,
+            "GET",
+            &*tenants,
+            "/tenants/{org_id}",
+            Value::Null,
+        ),
     ] {
         let body = Some(body).filter(|body| !body.is_null());
         let call = async |headers: &[(&str, &str)]| {
@@ -243,7 +313,9 @@ async fn every_header_and_member_of_an_answer_is_documented() {
         let lower = method.to_lowercase();
         let at = (template, lower.as_str());
         let stale = [("if-match", "\"stale\""), ("if-none-match", "*")];
-        let single = template.ends_with('}') || template.ends_with("rotate");
+        let single = template.ends_with('}')
+            || template.ends_with("rotate")
+            || template.ends_with("settings");
         if single {
             check(&document, at, &call(&stale).await);
         }
