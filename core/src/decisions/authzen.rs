@@ -124,7 +124,7 @@ async fn question(
     scope: &str,
     now: Now,
 ) -> Result<Question, Failure> {
-    let (tokens_today, tokens_this_month) = limits::tokens_so_far(app, client, now).await?;
+    let [tokens_today, tokens_this_month] = limits::used_with_another(app, client, now).await?;
     Ok(Question {
         agent_id: client.agent_id.to_string(),
         agent_type: client.agent_type.clone(),

@@ -23,7 +23,7 @@ use crate::tenants::Tier;
 
 use ledger::Counter;
 pub use ledger::{Ledger, Mark};
-pub(crate) use usage::{Usage, used_by_client, used_by_tenant};
+pub(crate) use usage::{Usage, used_by_client, used_by_tenant, used_with_another};
 
 const DAY_MS: u64 = 86_400_000;
 /// How far a mark of a day or a month runs ahead at most, in uses.
@@ -340,22 +340,6 @@ async fn charge(
             retry_after_s,
         }
     }))
-}
-
-/// What the tenant's tokens today and the client's this month have come to.
-///
-/// # Errors
-/// Nobody knows.
-pub async fn tokens_so_far(
-    _app: &App,
-    client: &Client,
-    _now: Now,
-) -> Result<(Used, Used), LimitError> {
-    let so_far = |limit| Used { used: 0, limit };
-    Ok((
-        so_far(client.tier.tokens_per_day),
-        so_far(client.tier.tokens_per_month),
-    ))
 }
 
 /// Puts `X-RateLimit-*` on an answer.

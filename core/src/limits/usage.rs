@@ -3,7 +3,7 @@
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::{Limit, LimitError};
+use super::{Limit, LimitError, Used};
 use crate::app::App;
 use crate::clients::Client;
 use crate::clock::{Now, from_ms};
@@ -56,6 +56,27 @@ pub(crate) async fn used_by_client(
         Limit::month(client, now),
     ];
     used(app, limits, now).await
+}
+
+/// What the tenant's tokens of the day and the client's of the month would come to
+/// with one more.
+///
+/// # Errors
+/// Nobody knows.
+pub(crate) async fn used_with_another(
+    app: &App,
+    client: &Client,
+    now: Now,
+) -> Result<[Used; 2], LimitError> {
+    let limits = [
+        Limit::tokens(client.org_id, &client.tier, now),
+        Limit::month(client, now),
+    ];
+    let used = used(app, limits, now).await?;
+    Ok(used.map(|usage| Used {
+        used: usage.used + 1,
+        limit: usage.limit,
+    }))
 }
 
 async fn used<const N: usize>(

@@ -33,4 +33,4 @@ pub use modules::Policies;
 pub use question::Question;
 pub use refused::Refused;
 pub(crate) use sample::is_sampled;
-pub(crate) use versions::{in_force, is_upload, routes};
+pub(crate) use versions::{delete_all, in_force, is_upload, routes, versions_of};

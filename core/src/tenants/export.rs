@@ -25,13 +25,14 @@ use crate::error::Failure;
 use crate::ids::{EventId, OrgId};
 use crate::page::PageRequest;
 use crate::path::Id;
-use crate::{agents, audit, credentials, resources, scope};
+use crate::{agents, audit, credentials, policy, resources, scope};
 
 /// What an administrator needs for it.
-const SCOPES: [&str; 5] = [
+const SCOPES: [&str; 6] = [
     "tenants:read",
     "agents:read",
     "credentials:read",
+    "policies:read",
     "resources:read",
     "audit:read",
 ];
@@ -89,6 +90,7 @@ enum Part {
     Resources,
     Agents,
     Credentials,
+    Policies,
     // What a tenant will have besides goes here, before what was done with it.
     AuditEvents,
     End,
@@ -101,7 +103,8 @@ impl Part {
             Self::Settings => Some(Self::Resources),
             Self::Resources => Some(Self::Agents),
             Self::Agents => Some(Self::Credentials),
-            Self::Credentials => Some(Self::AuditEvents),
+            Self::Credentials => Some(Self::Policies),
+            Self::Policies => Some(Self::AuditEvents),
             Self::AuditEvents => Some(Self::End),
             Self::End => None,
         }
@@ -184,6 +187,11 @@ impl Place {
                 let (filter, now) = (credentials::Filter::default(), Now::read());
                 let items = credentials::list(connection, org_id, None, &filter, page, now).await?;
                 return self.write(lines, "credential", &items, |one| one.credential_id.0);
+            }
+            Part::Policies => {
+                // There are fewer of a tenant's than a page has.
+                let versions = policy::versions_of(connection, org_id).await?;
+                self.write(lines, "policy_version", &versions, |_| Uuid::nil())?;
             }
             Part::AuditEvents => {
                 let items = audit::list(connection, org_id, page, self.until).await?;

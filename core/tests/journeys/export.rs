@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::support::guest::denying;
 use crate::support::memory::resident_kib;
 use crate::support::{Deployment, Tenant, text};
 
@@ -44,6 +45,9 @@ async fn an_export_has_all_that_a_tenant_has_once_and_nothing_secret() {
     let tenant = deployment.tenant("enterprise").await;
     let other = deployment.tenant("enterprise").await;
     fill(&deployment, &tenant, 3_000, 10).await;
+    deployment
+        .put_policy(&tenant, &denying("No."), &[], "shadow")
+        .await;
     let digests: Vec<Vec<u8>> = sqlx::query_scalar("SELECT secret_sha256 FROM credentials")
         .fetch_all(&deployment.pool)
         .await
@@ -81,6 +85,7 @@ async fn an_export_has_all_that_a_tenant_has_once_and_nothing_secret() {
             ("resource", 1),
             ("agent", 3_002),
             ("credential", 3_002),
+            ("policy_version", 1),
             ("audit_event", usize::try_from(events).unwrap()),
             ("end", 1),
         ]);
@@ -116,6 +121,7 @@ async fn an_export_needs_every_scope_that_it_reads_by() {
         "tenants:read",
         "agents:read",
         "credentials:read",
+        "policies:read",
         "resources:read",
         "audit:read",
     ];

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
+use crate::support::guest::denying;
 use crate::support::{Deployment, Tenant, status_at, text};
 
 fn path(tenant: &Tenant) -> String {
@@ -148,6 +149,9 @@ async fn when_the_time_is_over_all_but_the_record_is_gone_on_two_replicas_at_onc
     );
     let operator = deployment.token(&deployment.operator).await;
     let admin = deployment.token(&tenant.administrator).await;
+    deployment
+        .put_policy(&tenant, &denying("No."), &[], "shadow")
+        .await;
     // More than a few batches, and credentials that name each other.
     sqlx::query(
         "WITH made AS (

@@ -11,6 +11,9 @@ use crate::support::guest::{Grant, denying, granting};
 use crate::support::modules::component;
 use crate::support::{Client, Deployment, Tenant, root, text};
 
+/// What stands beside a module.
+type Beside<'a> = &'a [(&'static str, Value)];
+
 fn claims(token: &Value) -> Claims {
     let token = token["access_token"].as_str().unwrap();
     let payload = URL_SAFE_NO_PAD
@@ -267,7 +270,7 @@ async fn an_upload_that_is_no_policy_is_refused_and_leaves_the_active_one_as_it_
     let admin = deployment.token(&tenant.administrator).await;
     let good = denying("x");
     let oversized = vec![0; (1 << 20) + 1];
-    let cases: [(&[u8], &[(&'static str, Value)], u16); 8] = [
+    let cases: [(&[u8], Beside<'_>, u16); 8] = [
         (b"not wasm", &[], 422),
         (b"", &[], 422),
         (&good[..good.len() / 2], &[], 422),

@@ -9,7 +9,7 @@ mod try_it;
 mod upload;
 
 pub(crate) use api::routes;
-pub(crate) use store::in_force;
+pub(crate) use store::{delete_all, in_force, versions_of};
 pub(crate) use upload::is_upload;
 
 use crate::app::App;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::Serialize;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgExecutor};
 
@@ -71,6 +72,14 @@ pub(super) async fn list(
         activated_at: row.activated_at,
     });
     Ok(shown.collect())
+}
+
+/// All of them, as they are exported.
+pub(crate) async fn versions_of(
+    executor: impl PgExecutor<'_>,
+    org_id: OrgId,
+) -> Result<Vec<impl Serialize>, sqlx::Error> {
+    list(executor, org_id).await
 }
 
 /// One of them.
@@ -145,6 +154,17 @@ pub(super) async fn set_state(
     .execute(connection)
     .await
     .map(|_| ())
+}
+
+/// Deletes all of them, before the tenant goes.
+pub(crate) async fn delete_all(
+    connection: &mut PgConnection,
+    org_id: OrgId,
+) -> Result<(), sqlx::Error> {
+    for version in list(&mut *connection, org_id).await? {
+        delete(connection, org_id, &version).await?;
+    }
+    Ok(())
 }
 
 /// Deletes a version, and its module where that was the last one that used it.
