@@ -1,4 +1,5 @@
-//! The command line: `serve`, `dev`, `migrate`, `bootstrap`, `health`, `keys`, `edge`.
+//! The command line: `serve`, `dev`, `migrate`, `bootstrap`, `health`, `keys`, `edge`,
+//! `policy`.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -13,6 +14,7 @@ use agentidp_core::clock::Now;
 use agentidp_core::config::{AppEnv, Config, ConfigError, DatabaseUrl};
 use agentidp_core::database::Database;
 use agentidp_core::metrics::Metrics;
+use agentidp_core::policy::PolicyCommand;
 use agentidp_core::serve::{Service, connect_database, signalled};
 use agentidp_core::tenants::{Bootstrapped, bootstrap};
 use agentidp_core::{dev, edge_sync, health, keys, migrate, policy, telemetry};
@@ -49,6 +51,9 @@ enum Command {
     /// Places of the edge.
     #[command(subcommand)]
     Edge(Edge),
+    /// A tenant's policy modules.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,6 +111,7 @@ async fn run() -> ExitCode {
         Command::Health { .. } => "Not healthy",
         Command::Keys(_) => "No key was made: Error",
         Command::Edge(_) => "No edge was registered: Error",
+        Command::Policy(_) => "The policy is not good: Error",
     };
     // Here and not in a spawned task: what `dev` spawns ends with this thread.
     let outcome = match command {
@@ -116,6 +122,7 @@ async fn run() -> ExitCode {
         Command::Health { live } => health::ask(live).await.map_err(Into::into),
         Command::Keys(Keys::Generate { alg }) => generate(alg),
         Command::Edge(Edge::Register { place }) => register(&place).await,
+        Command::Policy(command) => command.run().await.map(|shown| println!("{shown:#}")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

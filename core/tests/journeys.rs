@@ -37,6 +37,7 @@ mod journeys {
     mod no_text;
     mod outages;
     mod policies;
+    mod policy_commands;
     mod policy_examples;
     mod pool;
     mod privilege;

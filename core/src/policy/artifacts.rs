@@ -19,6 +19,11 @@ const KEPT_DAYS: i32 = 30;
 pub(super) struct Artifact(Vec<u8>);
 
 impl Artifact {
+    /// What this process's own compiler has just made.
+    pub(super) const fn just_compiled(code: Vec<u8>) -> Self {
+        Self(code)
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }

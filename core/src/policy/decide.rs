@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::answer::{Allowed, Ceiling, Decision, Denial, beyond, clamp};
-use super::engine::{Module, Spend};
+use super::engine::{Engine, Module, Spend};
 use super::modules::Policies;
 use super::question::Question;
 use crate::database::Database;
@@ -184,7 +184,7 @@ impl Policies {
             Ok(module) => match asked.rests(&module) {
                 Some(why) => unasked(Denial::Failed(why)),
                 None => {
-                    let verdict = self.judge(&module, question, ceiling, asked);
+                    let verdict = judge(&self.engine, &module, question, ceiling, asked);
                     asked.did(&module, !verdict.failed());
                     verdict
                 }
@@ -196,33 +196,6 @@ impl Policies {
             tracing::warn!("policy {} failed: {}", asked.named, denial.for_the_record());
         }
         Ok(verdict)
-    }
-
-    fn judge(
-        &self,
-        module: &Module,
-        question: &Question,
-        ceiling: &Ceiling<'_>,
-        asked: &Asked<'_>,
-    ) -> Verdict {
-        let request = question.before(ceiling, asked.settings);
-        let answered = self.engine.ask(module, &request, asked.spend());
-        let (decision, notes) = match answered.said {
-            Ok(said) => {
-                let notes = beyond(&said, ceiling);
-                (clamp(said, ceiling), notes)
-            }
-            Err(trapped) => (
-                Decision::Deny(Denial::Failed(trapped.to_string())),
-                Vec::new(),
-            ),
-        };
-        Verdict {
-            digest: asked.named.to_owned(),
-            decision,
-            fuel: answered.fuel,
-            notes,
-        }
     }
 
     /// What a version makes of each of `inputs`, as far as it comes within `patience`.
@@ -251,7 +224,7 @@ impl Policies {
                 .take_while(|_| begun.elapsed() < patience)
                 .map(|(question, left)| {
                     let ceiling = Ceiling::after(left, &version.claims);
-                    policies.judge(&module, question, &ceiling, &asked)
+                    judge(&policies.engine, &module, question, &ceiling, &asked)
                 })
                 .collect()
         });
@@ -267,6 +240,45 @@ impl<'a> Asked<'a> {
             settings: &version.settings,
             whose: Some(whose),
         }
+    }
+}
+
+/// Asks a version outside of any service.
+pub(super) fn ask_alone(
+    engine: &Engine,
+    module: &Module,
+    question: &Question,
+    ceiling: &Ceiling<'_>,
+    version: &Version,
+) -> Verdict {
+    let asked = Asked::of_version(version, OrgId(uuid::Uuid::nil()));
+    judge(engine, module, question, ceiling, &asked)
+}
+
+fn judge(
+    engine: &Engine,
+    module: &Module,
+    question: &Question,
+    ceiling: &Ceiling<'_>,
+    asked: &Asked<'_>,
+) -> Verdict {
+    let request = question.before(ceiling, asked.settings);
+    let answered = engine.ask(module, &request, asked.spend());
+    let (decision, notes) = match answered.said {
+        Ok(said) => {
+            let notes = beyond(&said, ceiling);
+            (clamp(said, ceiling), notes)
+        }
+        Err(trapped) => (
+            Decision::Deny(Denial::Failed(trapped.to_string())),
+            Vec::new(),
+        ),
+    };
+    Verdict {
+        digest: asked.named.to_owned(),
+        decision,
+        fuel: answered.fuel,
+        notes,
     }
 }
 

@@ -132,6 +132,23 @@ pub struct Tier {
     pub module_digest: Option<String>,
 }
 
+impl Tier {
+    /// The numbers of the contract's `pro`, for trials outside of any service.
+    pub fn example() -> Self {
+        Self {
+            name: "pro".to_owned(),
+            calls_per_day: Some(50_000),
+            tokens_per_day: Some(25_000),
+            tokens_per_month: Some(500_000),
+            requests_per_minute: Some(1_000),
+            token_lifetime_s: 3_600,
+            samples_per_day: 0,
+            policy_bytes: 1 << 20,
+            module_digest: None,
+        }
+    }
+}
+
 /// Checks a tenant's name.
 pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     crate::text::check("name", name, 1, 200)

@@ -116,17 +116,7 @@ mod tests {
         Client {
             agent_id: AgentId::new(now, &mut rand::rng()),
             org_id: OrgId::new(now, &mut rand::rng()),
-            tier: Tier {
-                name: "free".into(),
-                calls_per_day: None,
-                tokens_per_day: None,
-                tokens_per_month: None,
-                requests_per_minute: None,
-                token_lifetime_s: 3600,
-                samples_per_day: 0,
-                policy_bytes: 0,
-                module_digest: None,
-            },
+            tier: Tier::example(),
             scopes: words(scopes),
             agent_type: String::new(),
             deployment_env: String::new(),
