@@ -9,8 +9,8 @@ use crate::support::modules::{core_module, policy};
 /// One that says `word`, of eight letters.
 fn saying(word: &str) -> Vec<u8> {
     core_module(&policy(
-        "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 1024)) (i32.store (i32.const 2056) (i32.const 8)) (i32.const 2048)",
-        &format!(r#"(data (i32.const 1024) "{word}")"#),
+        "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 65000)) (i32.store (i32.const 2056) (i32.const 8)) (i32.const 2048)",
+        &format!(r#"(data (i32.const 65000) "{word}")"#),
     ))
 }
 

@@ -9,9 +9,9 @@ use super::Sandbox;
 use crate::support::modules::{component_of, core_module, core_module_of, policy};
 use crate::support::root;
 
-/// A body that denies with the eight letters at 1024.
-const DENIES: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 1024)) (i32.store (i32.const 2056) (i32.const 8)) (i32.const 2048)";
-const LETTERS: &str = r#"(data (i32.const 1024) "not you.")"#;
+/// A body that denies with the eight letters at 65000, where no request is put.
+const DENIES: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 65000)) (i32.store (i32.const 2056) (i32.const 8)) (i32.const 2048)";
+const LETTERS: &str = r#"(data (i32.const 65000) "not you.")"#;
 
 /// One that says no.
 fn denying() -> String {
@@ -25,8 +25,8 @@ fn one_function(locals: usize, bytes: usize) -> String {
     for _ in 0..locals {
         code.push_str(" (local i32)");
     }
-    // Of 13 bytes or so.
-    for nth in 0..bytes / 13 {
+    // Of 18 bytes at most.
+    for nth in 0..bytes / 18 {
         let (a, b, c) = (
             nth % locals,
             (nth * 7 + 1) % locals,
@@ -169,7 +169,7 @@ fn refused() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ),
         (
             "one function of 256 KiB with 1,000 locals",
-            with(&one_function(1_000, 256 << 10)),
+            with(&one_function(1_000, 400 << 10)),
             "bytes of code in one function",
         ),
         (
