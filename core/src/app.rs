@@ -17,7 +17,7 @@ use crate::keys::KeyRing;
 use crate::limits::Ledger;
 use crate::metrics::Metrics;
 use crate::once::Seal;
-use crate::policy::Policies;
+use crate::policy::{Policies, Samples};
 
 /// The service's parts, made once at the start.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct App {
     pub clients: Clients,
     /// The sandboxed modules.
     pub policy: Arc<Policies>,
+    /// Which decisions keep their input.
+    pub(crate) samples: Samples,
     /// The way of issuances into the record.
     pub audit: Writer,
     /// What the counters were allowed to come to.

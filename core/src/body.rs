@@ -141,6 +141,11 @@ async fn collect(most: usize, body: &mut Body) -> Result<Bytes, Failure> {
     }
 }
 
+/// Reads the body of a request that is refused without it, for a little while.
+pub(crate) async fn forget_body(request: Request) {
+    discard(&mut request.into_body()).await;
+}
+
 /// Reads on for a little while: whoever is still sending when the connection ends
 /// would hear of a broken connection, and not of the answer.
 async fn discard(body: &mut Body) {

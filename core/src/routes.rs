@@ -94,13 +94,13 @@ async fn guard(State(app): State<Arc<App>>, request: Request, next: Next) -> Res
         one_host(&request)?;
         app.addresses.admit(address)?;
         let known = Known::of(&request);
-        let answered = if policy::is_upload(&request) {
+        let (request, patience) = if policy::is_upload(&request) {
             // Its handler reads the body, of whoever may upload.
-            in_time(UPLOAD_PATIENCE, next.run(request)).await?
+            (request, UPLOAD_PATIENCE)
         } else {
-            let request = whole_body(request).await?;
-            in_time(PATIENCE, next.run(request)).await?
+            (whole_body(request).await?, PATIENCE)
         };
+        let answered = in_time(patience, next.run(request)).await?;
         Ok::<_, Failure>(known.spare(answered))
     };
     let response = match answered.await {

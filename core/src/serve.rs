@@ -22,7 +22,7 @@ use crate::keys::{KeyError, KeyRing};
 use crate::limits::Ledger;
 use crate::metrics::Metrics;
 use crate::once::Seal;
-use crate::policy::{Policies, Trapped, this_program};
+use crate::policy::{Policies, Samples, Trapped, this_program};
 use crate::{follow, hot, housekeeping, listen, migrate, mirror, routes};
 
 /// How long the start waits for PostgreSQL and for Redis.
@@ -125,6 +125,7 @@ impl Service {
             keys,
             clients: Clients::default(),
             policy: Arc::new(policy),
+            samples: Samples::default(),
             ledger: Ledger::default(),
             uses: Uses::default(),
             metrics,

@@ -97,7 +97,12 @@ async fn decide(
     let question = question(app, &client, &audience.identifier, scope, now).await?;
     let decided = app
         .policy
-        .decide(&app.database, &question, &client.tier, &client.policy)
+        .consider(
+            &app.database,
+            &question,
+            &client.tier,
+            client.policy.active.clone(),
+        )
         .await?;
     let verdict = decided.verdict();
     let mut context = match &verdict.decision {

@@ -101,6 +101,37 @@ impl Policies {
         tier: &Tier,
         in_force: &InForce,
     ) -> Result<Decided, sqlx::Error> {
+        self.decide_for(Purpose::Issue, database, question, tier, in_force)
+            .await
+    }
+
+    /// The same where nothing comes of it: failures do not count.
+    ///
+    /// # Errors
+    /// See [`Self::decide`].
+    pub async fn consider(
+        &self,
+        database: &Database,
+        question: &Question,
+        tier: &Tier,
+        version: Option<Arc<Version>>,
+    ) -> Result<Decided, sqlx::Error> {
+        let alone = InForce {
+            active: version,
+            shadow: None,
+        };
+        self.decide_for(Purpose::Trial, database, question, tier, &alone)
+            .await
+    }
+
+    async fn decide_for(
+        &self,
+        purpose: Purpose,
+        database: &Database,
+        question: &Question,
+        tier: &Tier,
+        in_force: &InForce,
+    ) -> Result<Decided, sqlx::Error> {
         let first = self.ask_tier(database, question, tier).await?;
         let mut decided = Decided {
             tier: first,
@@ -111,11 +142,17 @@ impl Policies {
             return Ok(decided);
         };
         let tenant = match &in_force.active {
-            Some(version) => Some(self.ask_tenant(database, question, left, version).await?),
+            Some(version) => Some(
+                self.ask_version(purpose, database, question, left, version)
+                    .await?,
+            ),
             None => None,
         };
         let shadow = match &in_force.shadow {
-            Some(version) => Some(self.ask_tenant(database, question, left, version).await?),
+            Some(version) => Some(
+                self.ask_version(purpose, database, question, left, version)
+                    .await?,
+            ),
             None => None,
         };
         (decided.tenant, decided.shadow) = (tenant, shadow);
@@ -143,6 +180,7 @@ impl Policies {
             module: digest,
             settings: &[],
             whose: None,
+            purpose: Purpose::Issue,
         };
         self.ask(database, question, &ceiling, &asked).await
     }
@@ -158,10 +196,25 @@ impl Policies {
         left: &Allowed,
         version: &Version,
     ) -> Result<Verdict, sqlx::Error> {
+        self.ask_version(Purpose::Issue, database, question, left, version)
+            .await
+    }
+
+    async fn ask_version(
+        &self,
+        purpose: Purpose,
+        database: &Database,
+        question: &Question,
+        left: &Allowed,
+        version: &Version,
+    ) -> Result<Verdict, sqlx::Error> {
         let ceiling = Ceiling::after(left, &version.claims);
         // A question that was made up for a trial may name any tenant, or none.
         let whose = question.org_id.parse().unwrap_or(OrgId(uuid::Uuid::nil()));
-        let asked = Asked::of_version(version, whose);
+        let asked = Asked {
+            purpose,
+            ..Asked::of_version(version, whose)
+        };
         self.ask(database, question, &ceiling, &asked).await
     }
 
@@ -181,6 +234,9 @@ impl Policies {
         let loaded = self.module(database, asked.module, asked.whose).await?;
         let verdict = match loaded {
             Err(why) => unasked(Denial::NoModule(why)),
+            Ok(module) if asked.purpose == Purpose::Trial => {
+                return Ok(judge(&self.engine, &module, question, ceiling, asked));
+            }
             Ok(module) => match asked.rests(&module) {
                 Some(why) => unasked(Denial::Failed(why)),
                 None => {
@@ -239,6 +295,7 @@ impl<'a> Asked<'a> {
             module: &version.module_digest,
             settings: &version.settings,
             whose: Some(whose),
+            purpose: Purpose::Trial,
         }
     }
 }
@@ -289,6 +346,16 @@ struct Asked<'a> {
     settings: &'a [(String, String)],
     /// The tenant whose it is; none where it is the operator's.
     whose: Option<OrgId>,
+    purpose: Purpose,
+}
+
+/// What is done with a decision.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// A token is issued or refused.
+    Issue,
+    /// Nothing.
+    Trial,
 }
 
 impl Asked<'_> {

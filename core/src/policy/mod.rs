@@ -37,5 +37,5 @@ pub(crate) use made_up::MadeUp;
 pub use modules::Policies;
 pub use question::Question;
 pub use refused::Refused;
-pub(crate) use sample::is_sampled;
+pub(crate) use sample::Samples;
 pub(crate) use versions::{delete_all, in_force, is_upload, routes, versions_of};

@@ -146,21 +146,13 @@ impl Policies {
         Ok(())
     }
 
-    /// Has a tenant's module at hand before it is asked.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn prepare(
-        &self,
-        database: &Database,
-        org_id: OrgId,
-        digest: &str,
-    ) -> Result<(), sqlx::Error> {
-        let loaded = self.module(database, digest, Some(org_id)).await?;
-        if let Err(why) = loaded {
-            tracing::error!("policy {digest} cannot be loaded: {why}");
+    /// Has a tenant's module at hand before it is asked, if that can be.
+    pub async fn prepare(&self, database: &Database, org_id: OrgId, digest: &str) {
+        match self.module(database, digest, Some(org_id)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(why)) => tracing::error!("policy {digest} cannot be loaded: {why}"),
+            Err(error) => tracing::error!("Unexpected pg pool error {error}"),
         }
-        Ok(())
     }
 
     /// A module, the operator's or a tenant's.

@@ -16,7 +16,7 @@ use crate::clock::Now;
 use crate::error::Failure;
 use crate::ids::EventId;
 use crate::limits::Charge;
-use crate::policy::{Decided, Decision, Question, is_sampled, shown};
+use crate::policy::{Decided, Decision, Question, shown};
 use crate::scope;
 
 /// A token, ready to be answered with.
@@ -57,9 +57,11 @@ pub(super) async fn issue(
     let jti = EventId::new(now, &mut rand::rng());
     // What no policy judges is nothing to replay.
     let sampled = !scope::administers(&client.scopes)
-        && is_sampled(
+        && app.samples.take(
+            client.org_id,
             question.tokens_today.used,
             client.tier.samples_per_day.into(),
+            now,
         );
     let mut details = record::decision(&decided, &question, sampled);
     details.insert(

@@ -37,7 +37,7 @@ async fn a_module_is_checked_tried_and_pushed_from_the_command_line() {
     let importing = r#"(module (import "env" "clock" (func)) (memory (export "memory") 1))"#;
     let importing = file("importing.wasm", &core_module(importing));
     let (good, _, why) = policy(&["check", &importing]).await;
-    assert!(!good && why.contains("imports env.clock"), "{why}");
+    assert!(!good && why.contains("imports `env.clock`"), "{why}");
     let no = file("no.wasm", &denying("Closed."));
     let (good, shown, why) = policy(&["check", &no]).await;
     assert!(

@@ -125,6 +125,10 @@ async fn make(
         return Ok(Versioned(wanted.clone()));
     }
     wanted.can_be_asked()?;
+    if (wanted.state, to) == (Life::Active, Life::Shadow) {
+        let why = "This version counts: activate another one or retire it first.";
+        return Err(Failure::Conflict(why.into()));
+    }
     let now = change.now();
     let before = all
         .iter()
@@ -160,9 +164,9 @@ async fn make(
         .ok_or(Failure::NotFound)?;
     change.commit().await?;
     if matches!(to, Life::Active | Life::Shadow) {
-        // Nobody waits for it; other replicas take it up when they are asked.
+        // The first decision need not wait for it; other replicas load it when they ask.
         let module = &after.module_digest;
-        app.policy.prepare(&app.database, org_id, module).await?;
+        app.policy.prepare(&app.database, org_id, module).await;
     }
     Ok(Versioned(after))
 }

@@ -16,7 +16,7 @@ use crate::caller::Caller;
 use crate::error::Failure;
 use crate::ids::OrgId;
 use crate::path::Id;
-use crate::policy::{InForce, MadeUp, Version, shown};
+use crate::policy::{MadeUp, Version, shown};
 use crate::tenants;
 
 pub(super) async fn try_it(
@@ -43,14 +43,11 @@ pub(super) async fn try_it(
         version.can_be_asked()?;
     }
     let question = made_up.question(org_id.to_string(), &tier)?;
-    let in_force = InForce {
-        active: found.map(Version::from).map(Arc::new),
-        shadow: None,
-    };
+    let version = found.map(Version::from).map(Arc::new);
     let begun = Instant::now();
     let decided = app
         .policy
-        .decide(&app.database, &question, &tier, &in_force)
+        .consider(&app.database, &question, &tier, version)
         .await?;
     let took = begun.elapsed();
     Ok(Json(json!({

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::model::{Shown, State as Life, Upload};
 use super::{may, store};
 use crate::app::App;
-use crate::body::{body_up_to, is_content_type, read};
+use crate::body::{body_up_to, forget_body, is_content_type, read};
 use crate::caller::Caller;
 use crate::error::Failure;
 use crate::etag::Versioned;
@@ -38,13 +38,17 @@ pub(crate) fn is_upload(request: &Request) -> bool {
 
 pub(super) async fn upload(
     State(app): State<Arc<App>>,
-    caller: Caller,
-    Id(org_id): Id<OrgId>,
+    caller: Result<Caller, Failure>,
+    org_id: Result<Id<OrgId>, Failure>,
     request: Request,
 ) -> Result<Response, Failure> {
-    may(&app, &caller, "policies:write", org_id).await?;
-    let tier = tenants::tier_of(&mut *app.database.connection().await?, org_id).await?;
-    let most = LARGEST_MODULE.min(tier.policy_bytes as usize);
+    let (caller, org_id, most) = match admitted(&app, caller, org_id).await {
+        Ok(admitted) => admitted,
+        Err(failure) => {
+            forget_body(request).await;
+            return Err(failure);
+        }
+    };
     let mut upload = parts(body_up_to(most + AROUND_IT, request).await?).await?;
     upload.check()?;
     if upload.module.len() > most {
@@ -67,6 +71,19 @@ pub(super) async fn upload(
     );
     let location = [(axum::http::header::LOCATION, location)];
     Ok((status, location, Versioned(version)).into_response())
+}
+
+/// Who uploads for whom, and how many bytes the module may have.
+async fn admitted(
+    app: &App,
+    caller: Result<Caller, Failure>,
+    org_id: Result<Id<OrgId>, Failure>,
+) -> Result<(Caller, OrgId, usize), Failure> {
+    let (caller, Id(org_id)) = (caller?, org_id?);
+    may(app, &caller, "policies:write", org_id).await?;
+    let tier = tenants::tier_of(&mut *app.database.connection().await?, org_id).await?;
+    let most = LARGEST_MODULE.min(tier.policy_bytes as usize);
+    Ok((caller, org_id, most))
 }
 
 /// The parts of a form, RFC 7578: `module`, and beside it `settings`, a JSON object of
