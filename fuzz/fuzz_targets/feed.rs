@@ -84,6 +84,6 @@ fn token(entry: &Entry, iat: u64) -> Claims {
             grants: vec![named(&[Kind::Grant])],
         },
         ext: Default::default(),
-            cnf: None,
+        cnf: None,
     }
 }
