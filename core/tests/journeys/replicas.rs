@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
+use crate::support::guest::denying;
 use crate::support::{Client, Deployment, text};
 
 /// How long a change may take to be in force everywhere.
@@ -109,6 +110,48 @@ async fn a_revocation_is_in_force_at_the_other_replica_within_one_second() {
         replica.introspect(&tenant.agent, &token).await["active"] == false
     })
     .await;
+    replica.stop().await;
+    deployment.stop().await;
+}
+
+#[tokio::test]
+async fn a_policy_is_in_force_at_the_other_replica_within_one_second() {
+    let deployment = Deployment::start().await;
+    let tenant = deployment.tenant("enterprise").await;
+    let replica = deployment.replica(&[]).await;
+    replica.token(&tenant.agent).await;
+    let admin = deployment.token(&tenant.administrator).await;
+    for (reason, again) in [("No.", "Still no."), ("Yet another.", "And another.")] {
+        let first = deployment
+            .put_policy(&tenant, &denying(reason), &[], "activate")
+            .await;
+        soon("policy activated", Instant::now(), async || {
+            asked(&replica, &tenant.agent, &[]).await.1["error_description"] == reason
+        })
+        .await;
+        deployment
+            .put_policy(&tenant, &denying(again), &[], "activate")
+            .await;
+        soon("policy replaced", Instant::now(), async || {
+            asked(&replica, &tenant.agent, &[]).await.1["error_description"] == again
+        })
+        .await;
+        let path = format!("/tenants/{}/policy", tenant.org_id);
+        let back = deployment
+            .must(&admin, "POST", &format!("{path}/rollback"), None)
+            .await;
+        assert_eq!(back["digest"], first.as_str());
+        soon("policy rolled back", Instant::now(), async || {
+            asked(&replica, &tenant.agent, &[]).await.1["error_description"] == reason
+        })
+        .await;
+        let retire = format!("{path}/versions/{first}/retire");
+        deployment.must(&admin, "POST", &retire, None).await;
+        soon("policy retired", Instant::now(), async || {
+            asked(&replica, &tenant.agent, &[]).await.0 == 200
+        })
+        .await;
+    }
     replica.stop().await;
     deployment.stop().await;
 }

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::guest::{Grant, denying, granting};
-use crate::support::modules::component;
+use crate::support::modules::{component, policy};
 use crate::support::{Client, Deployment, Tenant, root, text};
 
 /// What stands beside a module.
@@ -148,6 +148,64 @@ async fn a_version_is_uploaded_watched_switched_on_and_rolled_back() {
         .collect();
     assert_eq!(states, ["retired", "retired"]);
     assert_eq!(deployment.events("policy.activated").await, 3);
+    deployment.stop().await;
+}
+
+#[tokio::test]
+async fn nothing_of_one_decision_is_there_at_the_next() {
+    let deployment = Deployment::start().await;
+    let tenant = deployment.tenant("pro").await;
+    let decide = "(if (global.get $asked) (then unreachable)) (global.set $asked (i32.const 1)) (i32.const 4096)";
+    let more = r#"(global $asked (mut i32) (i32.const 0))
+        (data (i32.const 4096) "\01\00\00\00\10\10\00\00\06\00\00\00")
+        (data (i32.const 4112) "Fresh.")"#;
+    let fresh = component(&policy(decide, more));
+    deployment
+        .put_policy(&tenant, &fresh, &[], "activate")
+        .await;
+    for _ in 0..5 {
+        let (_, refused) = ask(&deployment, &tenant.agent).await;
+        assert_eq!(refused["error_description"], "Fresh.");
+    }
+    deployment.stop().await;
+}
+
+#[tokio::test]
+async fn a_spent_day_still_lets_a_bad_policy_be_switched_off() {
+    let deployment = Deployment::start().await;
+    let tenant = deployment.tenant("pro").await;
+    for reason in ["First.", "Second."] {
+        deployment
+            .put_policy(&tenant, &denying(reason), &[], "activate")
+            .await;
+    }
+    let admin = deployment.token(&tenant.administrator).await;
+    deployment.set_tier("pro", "calls_per_day", Some(1)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let try_it = Some(json!({ "scopes": ["files:read"] }));
+    let (status, _) = deployment
+        .call(&admin, "POST", &path(&tenant, "/try"), try_it)
+        .await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    let back = deployment
+        .must(&admin, "POST", &path(&tenant, "/rollback"), None)
+        .await;
+    let digest = text(&back, "digest");
+    // Said twice, it is left once.
+    let (status, _) = deployment
+        .call(
+            &admin,
+            "POST",
+            &path(&tenant, "/rollback"),
+            Some(json!({ "from": "0".repeat(64) })),
+        )
+        .await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    let retire = format!("/versions/{digest}/retire");
+    deployment
+        .must(&admin, "POST", &path(&tenant, &retire), None)
+        .await;
+    assert_eq!(ask(&deployment, &tenant.agent).await.0, StatusCode::OK);
     deployment.stop().await;
 }
 
