@@ -36,7 +36,7 @@ lint: toolchain ## Check formatting, clippy and rustdoc, with warnings denied.
 	$(CARGO) fmt --all --check
 	cd policies && $(CARGO) fmt --all --check
 	cd fuzz && $(CARGO) fmt --all --check
-	rm -rf target/my-policy && cp -r policies/template target/my-policy && cp -r policies/sdk target/my-policy/sdk
+	mkdir -p target && rm -rf target/my-policy && cp -r policies/template target/my-policy && cp -r policies/sdk target/my-policy/sdk
 	cd target/my-policy && $(CARGO) fmt --check
 	$(CARGO) clippy --release --locked $(MEMBERS) --all-targets -- -D warnings
 	$(CARGO) clippy --release --locked --package agentidp-edge --target $(WASM) -- -D warnings
