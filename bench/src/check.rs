@@ -23,6 +23,13 @@ struct TokenAnswer<'a> {
     scope: &'a str,
 }
 
+/// RFC 6749 §5.2.
+#[derive(Deserialize)]
+struct Refusal<'a> {
+    error: &'a str,
+    error_description: &'a str,
+}
+
 /// The claims that an answer of a verifier shows.
 #[derive(Deserialize)]
 struct Shown<'a> {
@@ -57,6 +64,20 @@ pub(crate) fn token(scope: &str, lifetime_s: u64) -> Arc<Check> {
         match right {
             true => Ok(Some(said.access_token.to_owned())),
             false => Err(wrong(answer)),
+        }
+    })
+}
+
+/// The refusal of a client whose policy does not decide.
+pub(crate) fn undecided() -> Arc<Check> {
+    Arc::new(|_, answer| {
+        let said: Refusal<'_> = match (answer.status, answer.json) {
+            (400, true) => serde_json::from_slice(&answer.body).map_err(|_| wrong(answer))?,
+            _ => return Err(wrong(answer)),
+        };
+        match (said.error, said.error_description) {
+            ("access_denied", "The policy could not decide.") => Ok(None),
+            _ => Err(wrong(answer)),
         }
     })
 }
