@@ -29,8 +29,8 @@ pub(crate) fn bomb() -> Outcome<Vec<u8>> {
     for _ in 0..LOCALS {
         function.push_str(" (local i32)");
     }
-    // Of 13 bytes or so, 58 KiB together.
-    for nth in 0..(58 << 10) / 13 {
+    // Of 16 bytes at most, 62 KiB together.
+    for nth in 0..(62 << 10) / 16 {
         let [a, b, c] = [nth, nth * 7 + 1, nth * 13 + 5].map(|local| local % LOCALS);
         write!(
             function,
