@@ -187,6 +187,18 @@ mod tests {
     }
 
     #[test]
+    fn a_policy_that_does_not_decide_is_told_from_one_that_does() {
+        let refused = |why: &str| {
+            format!(r#"{{"error":"access_denied","error_description":"{why}","code":"X"}}"#)
+        };
+        let body = refused("The policy could not decide.");
+        assert!(undecided()(0, &answer(400, &body)).is_ok());
+        assert!(undecided()(0, &answer(503, &body)).is_err());
+        assert!(undecided()(0, &answer(400, &refused("No."))).is_err());
+        assert!(undecided()(0, &answer(200, RIGHT)).is_err());
+    }
+
+    #[test]
     fn another_callers_claims_are_refused() {
         let of = |client: &str| Identity {
             jti: "1".into(),

@@ -119,8 +119,8 @@ fn neighbours(policies: &Policies, text: &mut String) -> Outcome<()> {
     writeln!(
         text,
         "A tenant with a module of its own at 16 connections. The busy neighbour does the same at 16 more; the hostile one's \
-         module never ends, which 16 connections asked {} times, and it uploads bombs that the compiler is busy with until its \
-         time is over, {} of them.\n\n\
+         module never ends and rests when it has failed three times, which 16 connections asked {} times, and it uploads bombs, \
+         {} of them, each of which the compiler is busy with until its time is over.\n\n\
          | beside | a second | p50 ms | p99 ms | p99 of that beside an idle one |\n\
          | --- | ---: | ---: | ---: | ---: |",
         neighbours.loops, neighbours.bombs,

@@ -78,3 +78,37 @@ fn on_cpu() -> Result<Duration, Box<dyn std::error::Error + Send + Sync>> {
     let first = text.split(' ').next().unwrap_or_default();
     Ok(Duration::from_nanos(first.parse()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_of_all_decisions() {
+        let latencies = (1..=1_001).rev().map(f64::from).collect();
+        let timed = summary(latencies, Duration::from_micros(2_002)).unwrap();
+        assert_eq!(timed.decisions, 1_001);
+        assert!((timed.p50_us - 0.501).abs() < 1e-9);
+        assert!((timed.p99_us - 0.991).abs() < 1e-9);
+        assert!((timed.cpu_us - 2.0).abs() < 1e-9);
+        assert!(summary(Vec::new(), Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn each_case_is_asked_in_turn_and_one_wrong_answer_ends_it() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect();
+        let case = |scopes: &str, granted: &str| Case {
+            labels: Vec::new(),
+            scopes: words(scopes),
+            granted: words(granted),
+        };
+        let all = |case: &Case| Ok(case.scopes.clone());
+        let measured = Duration::from_millis(20);
+        let right = [case("a b", "a b"), case("c", "c")];
+        let timed = time(measured, &right, all).unwrap();
+        assert!(timed.decisions >= 2 && timed.decisions.is_multiple_of(2));
+        let wrong = [case("a b", "a b"), case("a b", "b a")];
+        let why = time(measured, &wrong, all).unwrap_err();
+        assert!(why.to_string().contains("was answered with"), "{why}");
+    }
+}
