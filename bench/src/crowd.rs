@@ -20,6 +20,9 @@ use crate::{Outcome, check, cpu, decisions, modules, ports, say};
 
 /// What a service that has just started is left alone for.
 const REST: Duration = Duration::from_secs(1);
+/// How often it is looked whether Postgres has ended a service's connections.
+const PAUSE: Duration = Duration::from_millis(20);
+const LOOKS: usize = 250;
 /// How long all of them may take to ask once, one after another.
 const MOST: Duration = Duration::from_secs(120);
 /// How often each asks: the first time, and the next.
@@ -135,10 +138,23 @@ async fn ask_all(service: &Service, tenants: &[Tenant]) -> Outcome<Measured> {
     Ok(measured)
 }
 
-/// How often the table of compiled modules was looked into: exact once the service
-/// has stopped, whose connections report it when they end.
+/// How often the table of compiled modules was looked into, by a service that has
+/// stopped: its connections report it when they end, which is waited for.
 async fn reads(service: &Service) -> Outcome<u64> {
     let mut connection = PgConnection::connect(&service.database_url).await?;
+    for _ in 0..LOOKS {
+        let others: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity
+              WHERE datname = current_database() AND backend_type = 'client backend'
+                AND pid <> pg_backend_pid()",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        if others == 0 {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
     let reads: i64 = sqlx::query_scalar(
         "SELECT (coalesce(idx_scan, 0) + seq_scan)::bigint FROM pg_stat_user_tables
           WHERE relname = 'policy_artifacts'",
