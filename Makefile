@@ -27,7 +27,7 @@ test: toolchain edge policies clients redis stack nextest ## Run every test, aga
 	@$(CARGO) build --release --locked $(MEMBERS) --examples
 	@target/release/examples/services $(CARGO) nextest run --release --locked $(MEMBERS)
 
-bench: toolchain edge peers redis ## Measure the service, the edge and their peers, and write bench/RESULTS.md.
+bench: toolchain edge policies peers redis ## Measure the service, the edge and their peers, and write bench/RESULTS.md.
 	@echo "Building the benchmark..."
 	@$(CARGO) build --release --locked $(MEMBERS) --bins --examples
 	@target/release/agentidp-bench
@@ -36,6 +36,7 @@ lint: toolchain ## Check formatting, clippy and rustdoc, with warnings denied.
 	$(CARGO) fmt --all --check
 	cd policies && $(CARGO) fmt --all --check
 	cd fuzz && $(CARGO) fmt --all --check
+	cd bench/peers/policies && $(CARGO) fmt --all --check
 	mkdir -p target && rm -rf target/my-policy && cp -r policies/template target/my-policy && cp -r policies/sdk target/my-policy/sdk
 	cd target/my-policy && $(CARGO) fmt --check
 	$(CARGO) clippy --release --locked $(MEMBERS) --all-targets -- -D warnings
@@ -44,6 +45,7 @@ lint: toolchain ## Check formatting, clippy and rustdoc, with warnings denied.
 	cd policies && $(CARGO) clippy --locked --all-targets --target-dir ../target/policies -- -D warnings
 	cd target/my-policy && $(CARGO) clippy --locked --all-targets --target-dir ../policies -- -D warnings
 	cd fuzz && $(CARGO) clippy --release --locked -- -D warnings
+	cd bench/peers/policies && $(CARGO) clippy --release --locked --target-dir ../../../target/policy-peers -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked $(MEMBERS) --no-deps --document-private-items
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --package agentidp-edge --target $(WASM) --no-deps --document-private-items
 	cd policies && RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --target-dir ../target/policies
@@ -90,6 +92,8 @@ python: # Python's venv, unless it is there.
 peers: # What the benchmark measures the service beside.
 	@test bench/peers/node_modules/.package-lock.json -nt bench/peers/package-lock.json \
 	  || { echo "Installing the peers..."; npm ci --silent --prefix bench/peers; }
+	@echo "Building Cedar and Rego (the first time takes some minutes)..."
+	@cd bench/peers/policies && $(CARGO) build --quiet --release --locked --target-dir ../../../target/policy-peers
 
 redis: # A Redis server, unless REDIS_URL names one.
 	@test -n "$$REDIS_URL" || command -v redis-server >/dev/null \

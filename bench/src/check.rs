@@ -23,6 +23,13 @@ struct TokenAnswer<'a> {
     scope: &'a str,
 }
 
+/// RFC 6749 §5.2.
+#[derive(Deserialize)]
+struct Refusal<'a> {
+    error: &'a str,
+    error_description: &'a str,
+}
+
 /// The claims that an answer of a verifier shows.
 #[derive(Deserialize)]
 struct Shown<'a> {
@@ -57,6 +64,20 @@ pub(crate) fn token(scope: &str, lifetime_s: u64) -> Arc<Check> {
         match right {
             true => Ok(Some(said.access_token.to_owned())),
             false => Err(wrong(answer)),
+        }
+    })
+}
+
+/// The refusal of a client whose policy does not decide.
+pub(crate) fn undecided() -> Arc<Check> {
+    Arc::new(|_, answer| {
+        let said: Refusal<'_> = match (answer.status, answer.json) {
+            (400, true) => serde_json::from_slice(&answer.body).map_err(|_| wrong(answer))?,
+            _ => return Err(wrong(answer)),
+        };
+        match (said.error, said.error_description) {
+            ("access_denied", "The policy could not decide.") => Ok(None),
+            _ => Err(wrong(answer)),
         }
     })
 }
@@ -163,6 +184,18 @@ mod tests {
             ..answer(200, RIGHT)
         };
         assert!(check(0, &text).is_err());
+    }
+
+    #[test]
+    fn a_policy_that_does_not_decide_is_told_from_one_that_does() {
+        let refused = |why: &str| {
+            format!(r#"{{"error":"access_denied","error_description":"{why}","code":"X"}}"#)
+        };
+        let body = refused("The policy could not decide.");
+        assert!(undecided()(0, &answer(400, &body)).is_ok());
+        assert!(undecided()(0, &answer(503, &body)).is_err());
+        assert!(undecided()(0, &answer(400, &refused("No."))).is_err());
+        assert!(undecided()(0, &answer(200, RIGHT)).is_err());
     }
 
     #[test]

@@ -211,7 +211,7 @@ async fn tokens(
     jtis: &mut HashSet<String>,
 ) -> Outcome<Tokens> {
     let agents: Vec<_> = service.agents.iter().cycle().take(count).collect();
-    let form = service::form();
+    let form = service::form(RESOURCE);
     let requests = agents
         .iter()
         .map(|agent| post_form(TOKEN_PATH, agent, &form));

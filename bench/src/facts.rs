@@ -46,6 +46,8 @@ pub(crate) async fn read(stores: &Stores) -> Outcome<Facts> {
         package("bench/peers", "jose")?,
         package("bench/peers", "@tsndr/cloudflare-worker-jwt")?,
         package("edge", "workerd")?,
+        crate_version("cedar-policy")?,
+        crate_version("regorus")?,
     ];
     Ok(Facts {
         date: Now::read().timestamp().date().to_string(),
@@ -80,4 +82,14 @@ fn package(folder: &str, name: &str) -> Outcome<String> {
         .as_str()
         .ok_or("a package without a version")?;
     Ok(format!("npm `{name}` {version}"))
+}
+
+/// A crate with its version, as `policy-peers` is locked to it.
+fn crate_version(name: &str) -> Outcome<String> {
+    let lock = std::fs::read_to_string("bench/peers/policies/Cargo.lock")?;
+    let (_, after) = lock
+        .split_once(&format!("name = \"{name}\"\nversion = \""))
+        .ok_or_else(|| format!("{name} is not locked"))?;
+    let version = after.split('"').next().unwrap_or_default();
+    Ok(format!("{name} {version}"))
 }

@@ -11,20 +11,28 @@ mod bundle;
 mod ceiling;
 mod check;
 mod cpu;
+mod crowd;
+mod decisions;
 mod edge;
 mod facts;
+mod hostile;
 mod http;
 mod load;
 mod memory;
 mod mint;
+mod modules;
 mod peers;
 mod plan;
 mod plot;
+mod policies;
 mod ports;
 mod report;
+mod report_policies;
 mod service;
 mod start;
 mod stores;
+mod tenant;
+mod timing;
 mod tokens;
 mod verify;
 mod workers;
@@ -48,8 +56,10 @@ fn main() -> ExitCode {
         [] => run(Plan::FULL),
         ["--quick"] => run(Plan::QUICK),
         ["--edge"] => run_edge(Plan::FULL),
+        ["--policies"] => run_policies(Plan::FULL),
+        ["--policies", "--quick"] => run_policies(Plan::QUICK),
         ["ceiling", settings] => run_ceiling(settings),
-        _ => Err("usage: agentidp-bench [--quick | --edge]".into()),
+        _ => Err("usage: agentidp-bench [--quick | --edge | --policies [--quick]]".into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -92,6 +102,20 @@ fn run_edge(plan: Plan) -> Outcome<()> {
     })
 }
 
+/// Policies alone; it prints what it would write, and writes nothing.
+fn run_policies(plan: Plan) -> Outcome<()> {
+    on_this_thread(plan, async {
+        let folder = Folder::temporary()?;
+        let stores = Stores::start().await?;
+        let policies = policies::measure(&plan, &stores, &folder).await?;
+        stores.stop().await;
+        let mut text = String::new();
+        report_policies::write(&policies, &mut text)?;
+        say(text);
+        Ok(())
+    })
+}
+
 /// As the service runs: a thread a core.
 fn run_ceiling(settings: &str) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -118,6 +142,7 @@ async fn bench(plan: Plan) -> Outcome<()> {
         service.check_record(&stores, &jtis).await?;
         service.stop().await;
     }
+    let policies = policies::measure(&plan, &stores, &folder).await?;
     say("Start and memory:");
     let mut service = Service::start(&stores, &folder, Alg::EdDSA).await?;
     service.stop().await;
@@ -130,6 +155,7 @@ async fn bench(plan: Plan) -> Outcome<()> {
         facts,
         tokens,
         edge,
+        policies,
         memory,
         start,
         bundle: bundle::gzipped().await?,

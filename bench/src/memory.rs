@@ -13,7 +13,7 @@ use sqlx::{Connection as _, PgConnection};
 use crate::http::{Client, post_form};
 use crate::load::{Load, Requests};
 use crate::plan::Plan;
-use crate::service::{self, LIFETIME_S, SCOPE, Service, TOKEN_PATH};
+use crate::service::{self, LIFETIME_S, RESOURCE, SCOPE, Service, TOKEN_PATH};
 use crate::verify::Alg;
 use crate::{Outcome, check, cpu, ports, say};
 
@@ -55,7 +55,7 @@ pub(crate) async fn measure(plan: &Plan, service: &mut Service, alg: Alg) -> Out
 
 /// Every one of them gets a token; all are verified, and all are on record.
 async fn ask_all(service: &Service, alg: Alg, clients: &[Client]) -> Outcome<()> {
-    let form = service::form();
+    let form = service::form(RESOURCE);
     let requests = clients
         .iter()
         .map(|client| post_form(TOKEN_PATH, client, &form));

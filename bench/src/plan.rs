@@ -27,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) asking: usize,
     /// How often the service is started.
     pub(crate) starts: usize,
+    /// Tenants with a module of their own.
+    pub(crate) crowd: usize,
     /// What all of it may take.
     pub(crate) patience: Duration,
 }
@@ -42,7 +44,8 @@ impl Plan {
         registered: 1_000_000,
         asking: 60_000,
         starts: 7,
-        patience: Duration::from_secs(900),
+        crowd: 1_000,
+        patience: Duration::from_secs(1_500),
     };
 
     pub(crate) const QUICK: Self = Self {
@@ -55,6 +58,7 @@ impl Plan {
         registered: 2_000,
         asking: 500,
         starts: 1,
+        crowd: 20,
         patience: Duration::from_secs(300),
     };
 

@@ -9,10 +9,11 @@ use crate::edge::What;
 use crate::facts::Facts;
 use crate::load::Measured;
 use crate::memory::Memory;
+use crate::policies::Policies;
 use crate::start::Start;
 use crate::tokens::Who;
 use crate::verify::Alg;
-use crate::{Outcome, edge, plot, tokens};
+use crate::{Outcome, edge, plot, report_policies, tokens};
 
 const BEGIN: &str = "<!-- make bench writes from here -->";
 const END: &str = "<!-- to here -->";
@@ -22,6 +23,7 @@ pub(crate) struct Results {
     pub(crate) facts: Facts,
     pub(crate) tokens: Vec<tokens::Row>,
     pub(crate) edge: Vec<edge::Row>,
+    pub(crate) policies: Policies,
     pub(crate) memory: Memory,
     pub(crate) start: Start,
     pub(crate) bundle: usize,
@@ -50,6 +52,7 @@ fn text(results: &Results) -> Outcome<String> {
     )?;
     tokens_text(results, &mut text)?;
     edge_text(results, &mut text)?;
+    report_policies::write(&results.policies, &mut text)?;
     budgets_text(results, &mut text)?;
     Ok(text)
 }
@@ -198,6 +201,7 @@ fn budgets_text(results: &Results, text: &mut String) -> Outcome<()> {
             350.0,
         ),
     ];
+    let rows = rows.into_iter().chain(results.policies.budgets());
     writeln!(
         text,
         "### Budgets\n\n| what | figure | budget | kept |\n| --- | ---: | ---: | --- |"

@@ -9,14 +9,16 @@ use std::time::Duration;
 use agentidp_core::dev::Child;
 use agentidp_core::keys;
 use agentidp_verify::Algorithm;
+use reqwest::multipart::Form;
 use rustix::process::Signal;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
 
 use crate::cpu::Meter;
 use crate::http::Client;
 use crate::stores::{Folder, Stores};
+use crate::tenant::Tenant;
 use crate::verify::{Alg, Issuance, Keys};
 use crate::{Outcome, cpu, ports};
 
@@ -43,6 +45,7 @@ pub(crate) struct Service {
     log: PathBuf,
     child: Option<Child>,
     http: reqwest::Client,
+    pub(crate) operator: Client,
 }
 
 /// The service's binary, built beside this one.
@@ -54,12 +57,12 @@ pub(crate) fn binary() -> Outcome<PathBuf> {
     }
 }
 
-/// The form that asks for a token.
-pub(crate) fn form() -> String {
+/// The form that asks for a token of a resource.
+pub(crate) fn form(resource: &str) -> String {
     url::form_urlencoded::Serializer::new(String::new())
         .append_pair("grant_type", "client_credentials")
         .append_pair("scope", SCOPE)
-        .append_pair("resource", RESOURCE)
+        .append_pair("resource", resource)
         .finish()
 }
 
@@ -103,32 +106,17 @@ impl Service {
             log,
             child: None,
             http,
+            operator,
         };
         service.serve().await?;
-        service.make_tenant(&operator).await?;
+        let tenant = Tenant::make(&service, "Bench", RESOURCE, AGENTS, &[]).await?;
+        service.org_id = tenant.org_id;
+        service.agents = tenant.agents;
         Ok(service)
     }
 
-    async fn make_tenant(&mut self, operator: &Client) -> Outcome<()> {
-        let token = self.management_token(operator).await?;
-        let tenant = json!({ "name": "Bench", "tier": "enterprise" });
-        let made = self.call(&token, "tenants", tenant).await?;
-        self.org_id = text(&made, "org_id")?;
-        let administrator = client(&made["administrator"])?;
-        let token = self.management_token(&administrator).await?;
-        let resource = json!({ "identifier": RESOURCE, "scopes": [SCOPE] });
-        self.call(&token, "resources", resource).await?;
-        for number in 0..AGENTS {
-            let agent = json!({ "name": format!("bench-{number}"), "scopes": [SCOPE] });
-            let agent = self.call(&token, "agents", agent).await?;
-            let path = format!("agents/{}/credentials", text(&agent, "agent_id")?);
-            self.agents
-                .push(client(&self.call(&token, &path, json!({})).await?)?);
-        }
-        Ok(())
-    }
-
-    async fn management_token(&self, client: &Client) -> Outcome<String> {
+    /// A token for the management API.
+    pub(crate) async fn management_token(&self, client: &Client) -> Outcome<String> {
         let answer = self
             .http
             .post(format!("{}{TOKEN_PATH}", self.url()))
@@ -139,7 +127,8 @@ impl Service {
         text(&answer.error_for_status()?.json().await?, "access_token")
     }
 
-    async fn call(&self, token: &str, path: &str, body: Value) -> Outcome<Value> {
+    /// `POST /api/v1/<path>`, which must succeed.
+    pub(crate) async fn call(&self, token: &str, path: &str, body: Value) -> Outcome<Value> {
         let request = self.http.post(format!("{}/api/v1/{path}", self.url()));
         let answer = request.bearer_auth(token).json(&body).send().await?;
         let status = answer.status();
@@ -148,6 +137,13 @@ impl Service {
             true => Ok(serde_json::from_str(&said)?),
             false => Err(format!("POST {path}: {status}: {said}").into()),
         }
+    }
+
+    /// `PUT /api/v1/<path>` with a form: the status and what is said.
+    pub(crate) async fn put(&self, token: &str, path: &str, form: Form) -> Outcome<(u16, Value)> {
+        let request = self.http.put(format!("{}/api/v1/{path}", self.url()));
+        let answer = request.bearer_auth(token).multipart(form).send().await?;
+        Ok((answer.status().as_u16(), answer.json().await?))
     }
 
     pub(crate) fn url(&self) -> String {
@@ -289,14 +285,14 @@ pub(crate) fn printed_value(printed: &str, name: &str) -> Outcome<String> {
     value.ok_or_else(|| format!("no {name} was printed").into())
 }
 
-fn client(value: &Value) -> Outcome<Client> {
+pub(crate) fn client(value: &Value) -> Outcome<Client> {
     Ok(Client {
         id: text(value, "client_id")?,
         secret: text(value, "client_secret")?,
     })
 }
 
-fn text(value: &Value, name: &str) -> Outcome<String> {
+pub(crate) fn text(value: &Value, name: &str) -> Outcome<String> {
     let found = value[name].as_str().map(str::to_owned);
     found.ok_or_else(|| format!("no {name} in an answer").into())
 }

@@ -8,7 +8,7 @@ use agentidp_core::clock::Now;
 use crate::http::{ask, post_form};
 use crate::load::median;
 use crate::plan::Plan;
-use crate::service::{self, Service, TOKEN_PATH};
+use crate::service::{self, RESOURCE, Service, TOKEN_PATH};
 use crate::verify::Alg;
 use crate::{Outcome, ports};
 
@@ -44,7 +44,7 @@ pub(crate) async fn measure(plan: &Plan, service: &Service, alg: Alg) -> Outcome
 async fn start(service: &Service, alg: Alg) -> Outcome<(f64, f64)> {
     let address = ports::at(service.port);
     let agent = service.agents.first().ok_or("there is no agent")?;
-    let token = post_form(TOKEN_PATH, agent, &service::form());
+    let token = post_form(TOKEN_PATH, agent, &service::form(RESOURCE));
     let begun = Instant::now();
     let child = service.spawn()?;
     let ready = b"GET /ready HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";

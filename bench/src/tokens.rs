@@ -37,13 +37,14 @@ pub(crate) struct Row {
 }
 
 /// Somebody to ask, and what their tokens must be.
-struct Contender {
+pub(crate) struct Contender {
     who: Who,
     address: SocketAddr,
     path: &'static str,
     meters: Vec<Meter>,
     issuance: Issuance,
-    jtis: HashSet<String>,
+    /// Of every token that it gave.
+    pub(crate) jtis: HashSet<String>,
 }
 
 /// Measures all three with keys of one algorithm. `service` has answered nobody
@@ -69,14 +70,7 @@ pub(crate) async fn measure(
     let npm = Peer::oidc_provider(&settings()?, &folder.path().join("oidc-provider.log")).await?;
     let ceiling = Peer::ceiling(&settings()?, &folder.path().join("ceiling.log")).await?;
     let mut contenders = [
-        Contender {
-            who: Who::Service,
-            address: ports::at(service.port),
-            path: TOKEN_PATH,
-            meters: service.meters(stores),
-            issuance: service.issuance(alg).await?,
-            jtis: HashSet::new(),
-        },
+        Contender::service(service, stores, alg, RESOURCE).await?,
         Contender::peer(Who::OidcProvider, &npm, alg).await?,
         Contender::peer(Who::Ceiling, &ceiling, alg).await?,
     ];
@@ -120,6 +114,27 @@ pub(crate) async fn measure(
 }
 
 impl Contender {
+    /// The service, for the clients of the tenant whose resource that is.
+    pub(crate) async fn service(
+        service: &Service,
+        stores: &Stores,
+        alg: Alg,
+        resource: &str,
+    ) -> Outcome<Self> {
+        let issuance = service.issuance(alg).await?;
+        Ok(Self {
+            who: Who::Service,
+            address: ports::at(service.port),
+            path: TOKEN_PATH,
+            meters: service.meters(stores),
+            issuance: Issuance {
+                audience: resource.to_owned(),
+                ..issuance
+            },
+            jtis: HashSet::new(),
+        })
+    }
+
     async fn peer(who: Who, peer: &Peer, alg: Alg) -> Outcome<Self> {
         let url = format!("http://127.0.0.1:{}", peer.port);
         Ok(Self {
@@ -133,14 +148,14 @@ impl Contender {
     }
 
     /// A load, and the verification of every token that it gave.
-    async fn round(
+    pub(crate) async fn round(
         &mut self,
         connections: usize,
         warm_up: Duration,
         measured: Duration,
         clients: &[Client],
     ) -> Outcome<Measured> {
-        let form = service::form();
+        let form = service::form(&self.issuance.audience);
         let requests = clients
             .iter()
             .map(|client| post_form(self.path, client, &form));

@@ -68,8 +68,25 @@ pub(super) async fn explain(
         // One's own needs no scope.
         caller.may("audit:read")?;
     }
-    let event = event.ok_or(Failure::NotFound)?;
-    Ok(Versioned(explained(decision_id, event)))
+    let mut explained = explained(decision_id, event.ok_or(Failure::NotFound)?);
+    if !caller.holds("audit:read") {
+        explained.withhold();
+    }
+    Ok(Versioned(explained))
+}
+
+impl Explained {
+    /// Leaves out what its administrators alone are to see: how a policy failed, and
+    /// what another one would have said.
+    fn withhold(&mut self) {
+        self.shadow = None;
+        for step in &mut self.steps {
+            let failed = step.verdict.take().is_some_and(|of| of["failed"] == true);
+            if failed {
+                self.reason = None;
+            }
+        }
+    }
 }
 
 fn explained(decision_id: EventId, event: Event) -> Explained {
@@ -100,7 +117,9 @@ fn explained(decision_id: EventId, event: Event) -> Explained {
         // The tier's module alone was asked.
         _ => {
             let decision = if denied { "deny" } else { "allow" };
+            let said = reason.as_ref().and_then(Value::as_str).unwrap_or_default();
             let verdict = json!({
+                "failed": said.starts_with("module failed: ") || said.starts_with("no module: "),
                 "decision": decision,
                 "policy": policy,
                 "scope": scope,

@@ -123,44 +123,48 @@ impl Denial {
     }
 }
 
-/// How many notes are taken of one answer.
+/// How many notes are taken of one answer, and how much of a name stands in one, in
+/// characters: they go into the record.
 const MOST_NOTES: usize = 20;
+const LONGEST_NAME: usize = 64;
 
 /// What a module said beyond its ceiling, for whoever wrote it.
 pub(super) fn beyond(said: &types::Decision, ceiling: &Ceiling<'_>) -> Vec<String> {
     let types::Decision::Allow(grant) = said else {
         return Vec::new();
     };
-    let mut notes = Vec::new();
-    for scope in &grant.scopes {
-        if !ceiling.scopes.contains(scope) {
-            notes.push(format!("scope {scope:?} is not there to be given: dropped"));
-        }
-    }
-    for (claim, _) in &grant.claims {
-        if !ceiling.claims.contains(claim) {
-            notes.push(format!(
-                "claim {claim:?} was not named at the upload: dropped"
-            ));
-        }
-    }
+    let scopes = grant.scopes.iter();
+    let scopes = scopes.filter(|scope| !ceiling.scopes.contains(scope));
+    let scopes = scopes.map(|scope| format!("scope {} is not there to be given", short(scope)));
+    let claims = grant.claims.iter().map(|(name, _)| name);
+    let claims = claims.filter(|name| !ceiling.claims.contains(name));
+    let claims = claims.map(|name| format!("claim {} was not named at the upload", short(name)));
     let most = ceiling.lifetime_s;
-    match grant.lifetime_seconds.map(u64::from) {
-        Some(0) => notes.push("a life of 0 seconds: made 1".to_owned()),
-        Some(life) if life > most => notes.push(format!("a life of {life} seconds: made {most}")),
-        _ => {}
-    }
-    match (
-        grant.requests_per_minute.map(u64::from),
-        ceiling.requests_per_minute,
-    ) {
+    let life = match grant.lifetime_seconds.map(u64::from) {
+        Some(0) => Some("a life of 0 seconds: made 1".to_owned()),
+        Some(life) if life > most => Some(format!("a life of {life} seconds: made {most}")),
+        _ => None,
+    };
+    let said = grant.requests_per_minute.map(u64::from);
+    let rpm = match (said, ceiling.requests_per_minute) {
         (Some(said), Some(most)) if said > most => {
-            notes.push(format!("{said} requests a minute: made {most}"));
+            Some(format!("{said} requests a minute: made {most}"))
         }
-        _ => {}
-    }
-    notes.truncate(MOST_NOTES);
-    notes
+        _ => None,
+    };
+    let numbers = life.into_iter().chain(rpm);
+    numbers
+        .chain(scopes)
+        .chain(claims)
+        .take(MOST_NOTES)
+        .collect()
+}
+
+/// The beginning of a name that a module made up, without what nobody can see.
+fn short(name: &str) -> String {
+    let visible = |c: char| if c.is_control() { '?' } else { c };
+    let beginning: String = name.chars().take(LONGEST_NAME).map(visible).collect();
+    format!("{beginning:?}")
 }
 
 /// Holds what a module said to its ceiling.
@@ -307,6 +311,26 @@ mod tests {
         }
         let most = with(&[("team", "x".repeat(LARGEST_CLAIMS - 4))]);
         assert!(matches!(clamped(most), Decision::Allow(_)));
+    }
+
+    #[test]
+    fn notes_are_few_and_short_whatever_a_module_makes_up() {
+        let junk = "\u{1}".repeat(200_000);
+        let said = types::Decision::Allow(types::Grant {
+            scopes: vec![junk; 50],
+            lifetime_seconds: Some(0),
+            requests_per_minute: None,
+            claims: Vec::new(),
+        });
+        let ceiling = Ceiling {
+            scopes: &[],
+            lifetime_s: 1,
+            requests_per_minute: None,
+            claims: &[],
+        };
+        let notes = beyond(&said, &ceiling);
+        assert_eq!(notes.len(), MOST_NOTES);
+        assert!(notes.iter().all(|note| note.len() < 120), "{notes:?}");
     }
 
     #[test]

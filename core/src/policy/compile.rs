@@ -62,7 +62,8 @@ pub(super) async fn compile(program: &Path, module: &[u8]) -> Result<Vec<u8>, Un
     let outcome = tokio::time::timeout(PATIENCE, converse(&mut child, module)).await;
     // It has nothing more to say; one that ended is only reaped.
     let _ = child.kill().await;
-    outcome.unwrap_or(Err(Uncompiled::Refused(Refused::TooSlow)))
+    // Its processor time has a limit of its own: this is the machine's fault.
+    outcome.unwrap_or_else(|_| Err(Uncompiled::Failed("no answer in time".to_owned())))
 }
 
 fn failed(error: std::io::Error) -> Uncompiled {

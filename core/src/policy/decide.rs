@@ -13,6 +13,9 @@ use crate::error::Failure;
 use crate::ids::OrgId;
 use crate::tenants::Tier;
 
+/// How long a decision waits for the module of a version that only watches.
+const SHADOW_PATIENCE: Duration = Duration::from_millis(100);
+
 /// A tenant's version, as decisions need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
@@ -149,10 +152,12 @@ impl Policies {
             None => None,
         };
         let shadow = match &in_force.shadow {
-            Some(version) => Some(
-                self.ask_version(purpose, database, question, left, version)
-                    .await?,
-            ),
+            Some(version) => {
+                let watched = self.ask_version(purpose, database, question, left, version);
+                // It never delays or refuses what does not ask it.
+                let watched = tokio::time::timeout(SHADOW_PATIENCE, watched).await;
+                watched.ok().and_then(Result::ok)
+            }
             None => None,
         };
         (decided.tenant, decided.shadow) = (tenant, shadow);
@@ -267,12 +272,18 @@ impl Policies {
         inputs: Vec<(Question, Allowed)>,
         patience: Duration,
     ) -> Result<Vec<Verdict>, Failure> {
+        // Each has an instance all the while; decisions need the others.
+        let replays = Arc::clone(&self.replays);
+        let Ok(turn) = replays.try_acquire_owned() else {
+            return Err(Failure::Unavailable("Another replay is under way."));
+        };
         let module = self
             .module(database, &version.module_digest, Some(org_id))
             .await?;
         let module = module.map_err(|why| Failure::Conflict(why.into()))?;
         let policies = Arc::clone(self);
         let judged = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let begun = Instant::now();
             let asked = Asked::of_version(&version, org_id);
             inputs

@@ -59,9 +59,9 @@ const ANSWER: usize = 256 << 10;
 /// A guest's stack, in bytes.
 const STACK: usize = 256 << 10;
 /// How many instances may exist at a time.
-const INSTANCES: u32 = 64;
+const INSTANCES: u32 = 256;
 /// How many warm instances of a module are kept.
-const WARM: usize = 8;
+const WARM: usize = 2;
 /// After how many decisions a warm instance is made anew, so that what a module
 /// leaks never adds up to its limit.
 const DECISIONS_PER_INSTANCE: u32 = 1_000;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::artifacts::{Artifact, Artifacts};
@@ -47,6 +48,8 @@ type Kept = Cache<String, Loaded, BySize>;
 pub struct Policies {
     pub(super) engine: Arc<Engine>,
     compiler: Arc<Compiler>,
+    /// One at a time.
+    pub(super) replays: Arc<Semaphore>,
     /// The operator's: what tenants upload drives none of them out.
     of_tiers: Kept,
     of_tenants: Kept,
@@ -86,6 +89,7 @@ impl Policies {
         Ok(Self {
             engine,
             compiler: Arc::new(compiler),
+            replays: Arc::new(Semaphore::new(1)),
             of_tiers: kept()?,
             of_tenants: kept()?,
         })
@@ -212,7 +216,7 @@ impl Policies {
         let whose = whose.map_or(Uuid::nil(), |org_id| org_id.0);
         let compiled = self.compiler.artifact(database, whose, digest, component);
         match compiled.await {
-            Ok(artifact) => Ok(self.run(artifact).await),
+            Ok(artifact) => self.run(artifact).await.map(Ok).map_err(Passing::Other),
             Err(CompileError::Refused(refused)) => Ok(Err(refused.to_string())),
             Err(CompileError::Database(error)) => Err(Passing::Database(error)),
             Err(passing) => Err(Passing::Other(passing.to_string())),

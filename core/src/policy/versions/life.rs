@@ -165,8 +165,9 @@ async fn make(
     change.commit().await?;
     if matches!(to, Life::Active | Life::Shadow) {
         // The first decision need not wait for it; other replicas load it when they ask.
-        let module = &after.module_digest;
-        app.policy.prepare(&app.database, org_id, module).await;
+        let (policies, database) = (Arc::clone(&app.policy), app.database.clone());
+        let module = after.module_digest.clone();
+        tokio::spawn(async move { policies.prepare(&database, org_id, &module).await });
     }
     Ok(Versioned(after))
 }
