@@ -16,7 +16,7 @@ use super::refused::Refused;
 
 /// How long a compilation may take altogether: its processor time has a limit of
 /// its own, this one is for a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// The most machine code that is taken, in bytes: a module of 1 MiB that is no bomb
 /// makes less.
 const LARGEST_CODE: u64 = 16 << 20;
@@ -167,7 +167,9 @@ mod tests {
     #[tokio::test]
     async fn a_compiler_that_does_not_end_is_ended() {
         let begun = Instant::now();
-        assert_eq!(refused_by("exec sleep 60").await, Refused::TooSlow);
+        // A machine that is busy is no fault of the module's.
+        let outcome = with("exec sleep 60").await;
+        assert!(matches!(outcome, Err(Uncompiled::Failed(_))), "{outcome:?}");
         assert!(begun.elapsed() < PATIENCE + Duration::from_secs(2));
     }
 

@@ -25,7 +25,7 @@ const ADDRESS_SPACE: u64 = 512 << 20;
 /// The three pipes, and a few for the loader of shared libraries.
 const FILES: u64 = 8;
 /// Others go first.
-const NICE: i32 = 19;
+const NICE: i32 = 5;
 /// What a component may come to, made of a module with its metadata: more than
 /// anybody can upload.
 const LARGEST_COMPONENT: usize = 4 << 20;
