@@ -13,7 +13,7 @@ use crate::support::memory::resident_kib;
 /// What a machine that is busy may add.
 const SLACK: Duration = Duration::from_secs(4);
 /// What a blocked reader or a body that is under way may cost, in KiB.
-const SLOW_KIB: u64 = 160;
+const SLOW_KIB: u64 = 256;
 
 async fn connect(url: &str) -> TcpStream {
     let address = url.trim_start_matches("http://");
