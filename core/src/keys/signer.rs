@@ -1,8 +1,9 @@
-//! Signs access tokens: JWS compact serialization (RFC 7515 §3.1) with the
-//! header of RFC 9068 §2.1.
+//! Signs access tokens, and what the core tells its edges: JWS compact
+//! serialization (RFC 7515 §3.1), for tokens with the header of RFC 9068 §2.1.
 
 use std::fmt;
 
+use agentidp_verify::statement::Kind;
 use agentidp_verify::{Claims, Jwk};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
@@ -10,6 +11,7 @@ use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
 use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 
 /// A private key. It has no way out of here.
 pub(super) enum Private {
@@ -22,7 +24,7 @@ pub(super) enum Private {
 pub struct Signer {
     private: Private,
     public: Jwk,
-    /// The header, encoded once, and the dot after it.
+    /// An access token's header, encoded once, and the dot after it.
     header: String,
 }
 
@@ -36,12 +38,7 @@ impl fmt::Debug for Signer {
 
 impl Signer {
     pub(super) fn new(private: Private, public: Jwk) -> Self {
-        let header = serde_json::json!({
-            "alg": public.alg.name(),
-            "typ": "at+jwt",
-            "kid": public.kid,
-        });
-        let header = format!("{}.", URL_SAFE_NO_PAD.encode(header.to_string()));
+        let header = header(&public, "at+jwt");
         Self {
             private,
             public,
@@ -59,14 +56,26 @@ impl Signer {
     /// # Errors
     /// The cryptography failed, which it does not for a key that was imported.
     pub fn sign(&self, claims: &Claims) -> Result<String, Unspecified> {
+        self.sign_with(&self.header, claims)
+    }
+
+    /// A signed statement for an edge. `claims` have `iss` and `aud` among them.
+    ///
+    /// # Errors
+    /// The same, or claims that are no JSON.
+    pub fn state(&self, kind: Kind, claims: &impl Serialize) -> Result<String, Unspecified> {
+        self.sign_with(&header(&self.public, kind.typ), claims)
+    }
+
+    fn sign_with(&self, header: &str, claims: &impl Serialize) -> Result<String, Unspecified> {
         let payload = serde_json::to_vec(claims).map_err(|_| Unspecified)?;
-        let mut token = String::with_capacity(self.header.len() + payload.len() * 4 / 3 + 512);
-        token.push_str(&self.header);
-        URL_SAFE_NO_PAD.encode_string(&payload, &mut token);
-        let signature = self.sign_bytes(token.as_bytes())?;
-        token.push('.');
-        URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
-        Ok(token)
+        let mut jws = String::with_capacity(header.len() + payload.len() * 4 / 3 + 512);
+        jws.push_str(header);
+        URL_SAFE_NO_PAD.encode_string(&payload, &mut jws);
+        let signature = self.sign_bytes(jws.as_bytes())?;
+        jws.push('.');
+        URL_SAFE_NO_PAD.encode_string(&signature, &mut jws);
+        Ok(jws)
     }
 
     pub(super) fn sign_bytes(&self, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
@@ -87,4 +96,14 @@ impl Signer {
             }
         }
     }
+}
+
+/// The header of a JWS of this type, encoded, and the dot after it.
+fn header(public: &Jwk, typ: &str) -> String {
+    let header = serde_json::json!({
+        "alg": public.alg.name(),
+        "typ": typ,
+        "kid": public.kid,
+    });
+    format!("{}.", URL_SAFE_NO_PAD.encode(header.to_string()))
 }

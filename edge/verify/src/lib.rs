@@ -11,9 +11,11 @@ pub mod expected;
 pub mod feed;
 pub mod gate;
 pub mod jwks;
+mod jws;
 pub mod limit;
 pub mod rejected;
 pub mod revocations;
+pub mod statement;
 pub mod strict_json;
 pub mod token;
 

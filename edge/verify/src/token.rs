@@ -3,14 +3,10 @@
 
 use std::future::Future;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-
 use crate::claims::Claims;
 use crate::expected::Expected;
 use crate::jwks::{Algorithm, Jwk, Jwks};
+use crate::jws::Jws;
 use crate::rejected::Rejected;
 use crate::strict_json;
 
@@ -29,37 +25,10 @@ pub trait CheckSignature {
     fn check(&self, key: &Jwk, message: &[u8], signature: &[u8]) -> impl Future<Output = bool>;
 }
 
-/// The JOSE header of an access token, RFC 9068 §2.1. A header that brings its
-/// own key, or says that something unknown is critical, is refused.
-#[derive(Debug, Deserialize)]
-struct Header<'a> {
-    alg: &'a str,
-    #[serde(default)]
-    typ: Option<String>,
-    #[serde(default)]
-    kid: Option<String>,
-    #[serde(default, deserialize_with = "strict_json::present")]
-    crit: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "strict_json::present")]
-    jwk: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "strict_json::present")]
-    jku: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "strict_json::present")]
-    x5u: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "strict_json::present")]
-    x5c: Option<IgnoredAny>,
-}
-
 /// A token as somebody presented it: its header has been read, nothing in it is
 /// to be believed.
 #[derive(Debug)]
-pub struct Presented<'a> {
-    algorithm: Algorithm,
-    unverified_kid: String,
-    signing_input: &'a str,
-    unverified_payload: &'a str,
-    signature: Vec<u8>,
-}
+pub struct Presented<'a>(Jws<'a>);
 
 /// A token whose signature and claims have been checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,50 +40,18 @@ pub struct Verified {
 }
 
 impl<'a> Presented<'a> {
-    /// Reads the compact serialization, RFC 7515 §3.1, and its header.
+    /// Reads the compact serialization, RFC 7515 §3.1, and its header, RFC 9068
+    /// §2.1 and §4.
     ///
     /// # Errors
     /// The reason, which depends on nothing but the bytes.
     pub fn parse(token: &'a str) -> Result<Self, Rejected> {
-        if token.len() > LONGEST_TOKEN {
-            return Err(Rejected::TooLong);
-        }
-        let (signing_input, signature) = token.rsplit_once('.').ok_or(Rejected::Malformed)?;
-        let (header, payload) = signing_input.split_once('.').ok_or(Rejected::Malformed)?;
-        if payload.contains('.') {
-            return Err(Rejected::Malformed);
-        }
-        let header = decode(header)?;
-        let header: Header<'_> =
-            strict_json::from_slice(&header).map_err(|_| Rejected::Malformed)?;
-
-        // The algorithm first: a token without a signature has nothing to say.
-        let algorithm = Algorithm::named(header.alg).ok_or(Rejected::Algorithm)?;
-        if header.crit.is_some() {
-            return Err(Rejected::CriticalHeader);
-        }
-        if header.jwk.is_some()
-            || header.jku.is_some()
-            || header.x5u.is_some()
-            || header.x5c.is_some()
-        {
-            return Err(Rejected::KeyInHeader);
-        }
-        if !header.typ.as_deref().is_some_and(is_access_token) {
-            return Err(Rejected::Type);
-        }
-        Ok(Self {
-            algorithm,
-            unverified_kid: header.kid.ok_or(Rejected::UnknownKey)?,
-            signing_input,
-            unverified_payload: payload,
-            signature: decode(signature)?,
-        })
+        Jws::parse(token, "at+jwt", LONGEST_TOKEN).map(Self)
     }
 
     /// The `kid` that the header names.
     pub fn unverified_kid(&self) -> &str {
-        &self.unverified_kid
+        &self.0.unverified_kid
     }
 
     /// The key of `keys` that must have signed this.
@@ -122,7 +59,7 @@ impl<'a> Presented<'a> {
     /// # Errors
     /// See [`Jwks::choose`].
     pub fn choose<'k>(&self, keys: &'k Jwks) -> Result<&'k Jwk, Rejected> {
-        keys.choose(&self.unverified_kid, self.algorithm)
+        self.0.choose(keys)
     }
 
     /// Checks the signature with `key`, then the claims. `now_s` is in Unix
@@ -138,24 +75,12 @@ impl<'a> Presented<'a> {
         now_s: u64,
         cryptography: &C,
     ) -> Result<Verified, Rejected> {
-        // Once more here, so that no caller can pair a token with a wrong key.
-        if key.kid != self.unverified_kid {
-            return Err(Rejected::UnknownKey);
-        }
-        if key.alg != self.algorithm {
-            return Err(Rejected::Algorithm);
-        }
-        let message = self.signing_input.as_bytes();
-        if !cryptography.check(key, message, &self.signature).await {
-            return Err(Rejected::Signature);
-        }
-        let payload =
-            String::from_utf8(decode(self.unverified_payload)?).map_err(|_| Rejected::Malformed)?;
+        let payload = self.0.payload(key, cryptography).await?;
         let claims: Claims =
             strict_json::from_slice(payload.as_bytes()).map_err(|_| Rejected::Malformed)?;
         let verified = Verified {
-            kid: self.unverified_kid,
-            algorithm: self.algorithm,
+            kid: self.0.unverified_kid,
+            algorithm: self.0.algorithm,
             claims,
             payload,
         };
@@ -215,18 +140,6 @@ impl Verified {
     }
 }
 
-/// RFC 9068 §4: `at+jwt`, with or without the prefix, in any case.
-fn is_access_token(typ: &str) -> bool {
-    let typ = typ.to_ascii_lowercase();
-    typ == "at+jwt" || typ == "application/at+jwt"
-}
-
-fn decode(part: &str) -> Result<Vec<u8>, Rejected> {
-    URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| Rejected::Malformed)
-}
-
 /// The bearer token of an `Authorization` header's value, RFC 6750 §2.1.
 ///
 /// # Errors
@@ -244,6 +157,8 @@ pub fn bearer(authorization: Option<&str>) -> Result<&str, Rejected> {
 mod tests {
     use super::*;
     use crate::expected::{Audience, Audiences};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use std::task::{Context, Poll, Waker};
 
     /// What the signature check says is given; the cryptography is tested where
