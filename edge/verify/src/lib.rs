@@ -22,5 +22,5 @@ pub mod token;
 pub use claims::Claims;
 pub use expected::{Audience, Audiences, Expected};
 pub use jwks::{Algorithm, Jwk, Jwks};
-pub use rejected::Rejected;
+pub use rejected::{Hints, Rejected};
 pub use token::{CheckSignature, Presented, Verified};

@@ -75,12 +75,29 @@ pub struct Wire {
     pub spent: Option<Spent>,
 }
 
+/// What a challenge says beside the reason: where the resource describes itself and
+/// which scopes the call needs. Nothing by default, as the core's challenges are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hints<'a> {
+    /// The URL of the resource's metadata, RFC 9728 §5.1; of characters that need no
+    /// escape between quotes.
+    pub resource_metadata: Option<&'a str>,
+    /// What the call needs, RFC 6750 §3; left out where it is empty. A refusal
+    /// for a missing scope says its own.
+    pub scopes: &'a [String],
+}
+
 /// How long a caller is asked to wait while something is unavailable, seconds.
 const UNAVAILABLE_RETRY_S: u64 = 1;
 
 impl Rejected {
     /// The status, the body's words and the challenge.
     pub fn wire(&self) -> Wire {
+        self.wire_with(Hints::default())
+    }
+
+    /// The same, with `hints` in the challenge.
+    pub fn wire_with(&self, hints: Hints<'_>) -> Wire {
         let (status, code) = match self {
             Self::InsufficientScope { .. } => (403, "FORBIDDEN"),
             Self::RateLimited { .. } => (429, "RATE_LIMIT_EXCEEDED"),
@@ -105,7 +122,7 @@ impl Rejected {
             status,
             code,
             message: self.message(),
-            challenge: self.challenge(),
+            challenge: self.challenge(hints),
             retry_after_s: match self {
                 Self::RateLimited { retry_after_s, .. } => Some(*retry_after_s),
                 Self::Unavailable { .. } => Some(UNAVAILABLE_RETRY_S),
@@ -144,21 +161,32 @@ impl Rejected {
     }
 
     /// RFC 6750 §3 and §3.1: no error code where no token was sent.
-    fn challenge(&self) -> Option<String> {
-        const REALM: &str = r#"Bearer realm="agentidp""#;
-        match self {
-            Self::RateLimited { .. } | Self::Unavailable { .. } => None,
-            Self::Missing => Some(REALM.to_owned()),
-            Self::InsufficientScope { needed } => Some(format!(
-                r#"{REALM}, error="insufficient_scope", error_description="{}", scope="{}""#,
-                self.message(),
-                needed.join(" "),
-            )),
-            _ => Some(format!(
-                r#"{REALM}, error="invalid_token", error_description="{}""#,
-                self.message(),
-            )),
+    fn challenge(&self, hints: Hints<'_>) -> Option<String> {
+        let (error, scopes) = match self {
+            Self::RateLimited { .. } | Self::Unavailable { .. } => return None,
+            Self::Missing => (None, hints.scopes),
+            Self::InsufficientScope { needed } => (Some("insufficient_scope"), needed.as_slice()),
+            _ => (Some("invalid_token"), hints.scopes),
+        };
+        let mut challenge = r#"Bearer realm="agentidp""#.to_owned();
+        let mut say = |name: &str, value: &str| {
+            challenge.push_str(", ");
+            challenge.push_str(name);
+            challenge.push_str("=\"");
+            challenge.push_str(value);
+            challenge.push('"');
+        };
+        if let Some(error) = error {
+            say("error", error);
+            say("error_description", self.message());
         }
+        if let Some(url) = hints.resource_metadata {
+            say("resource_metadata", url);
+        }
+        if !scopes.is_empty() {
+            say("scope", &scopes.join(" "));
+        }
+        Some(challenge)
     }
 }
 
@@ -211,6 +239,31 @@ mod tests {
         let wire = Rejected::Signature.wire();
         assert_eq!(wire.code, "UNAUTHORIZED");
         assert_eq!(wire.message, "Token signature is invalid.");
+    }
+
+    #[test]
+    fn hints_stand_in_every_challenge_and_a_missing_scope_says_its_own() {
+        let scopes = ["a".to_owned(), "b".to_owned()];
+        let hints = Hints {
+            resource_metadata: Some("https://r.example/.well-known/oauth-protected-resource"),
+            scopes: &scopes,
+        };
+        let challenge = |rejected: Rejected| rejected.wire_with(hints).challenge.unwrap();
+        assert_eq!(
+            challenge(Rejected::Missing),
+            r#"Bearer realm="agentidp", resource_metadata="https://r.example/.well-known/oauth-protected-resource", scope="a b""#
+        );
+        assert_eq!(
+            challenge(Rejected::Expired),
+            r#"Bearer realm="agentidp", error="invalid_token", error_description="Token has expired.", resource_metadata="https://r.example/.well-known/oauth-protected-resource", scope="a b""#
+        );
+        let needed = vec!["c".to_owned()];
+        assert!(
+            challenge(Rejected::InsufficientScope { needed })
+                .ends_with(r#"oauth-protected-resource", scope="c""#)
+        );
+        let unavailable = Rejected::Unavailable { reason: "x" };
+        assert_eq!(unavailable.wire_with(hints).challenge, None);
     }
 
     #[test]

@@ -3,16 +3,34 @@
 //! a duplicate are how a forged claim slips through.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{
     self, Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 
-/// How deep objects and arrays may nest.
+/// How deep a token's objects and arrays may nest.
 pub const DEEPEST: usize = 16;
-/// How many members one object may have.
+/// How many members one of a token's objects may have.
 pub const MOST_MEMBERS: usize = 128;
+/// Up to here an object's names are compared with each other; beyond it by hash.
+const FEW: usize = 32;
+
+/// What a text may hold at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// How deep objects and arrays may nest; less than serde_json's own 128.
+    pub deepest: usize,
+    /// How many members one object may have.
+    pub most_members: usize,
+}
+
+/// What is enough for a token, a key set and the core's answers.
+const OURS: Bounds = Bounds {
+    deepest: DEEPEST,
+    most_members: MOST_MEMBERS,
+};
 
 /// Names by which serde_json talks to itself. It would take an object of such a
 /// member for the JSON text inside the member's string, which nobody has checked.
@@ -32,10 +50,20 @@ pub fn from_slice<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, serde_js
     {
         return Err(de::Error::custom("not an object"));
     }
-    let mut parser = serde_json::Deserializer::from_str(text);
-    Value { depth: 0 }.deserialize(&mut parser)?;
-    parser.end()?;
+    check(text, OURS)?;
     serde_json::from_str(text)
+}
+
+/// Whether `text` is one JSON value, of whatever kind, without duplicates and
+/// within `bounds`. What passes here is read alike by any parser that tells names
+/// apart by their characters.
+///
+/// # Errors
+/// The parser's words.
+pub fn check(text: &str, bounds: Bounds) -> Result<(), serde_json::Error> {
+    let mut parser = serde_json::Deserializer::from_str(text);
+    Value { depth: 0, bounds }.deserialize(&mut parser)?;
+    parser.end()
 }
 
 /// Reads a member that must not be there: `null` is there too, for which an
@@ -49,15 +77,17 @@ pub(crate) fn present<'de, D: Deserializer<'de>>(
 #[derive(Clone, Copy)]
 struct Value {
     depth: usize,
+    bounds: Bounds,
 }
 
 impl Value {
     fn deeper<E: de::Error>(self) -> Result<Self, E> {
-        if self.depth == DEEPEST {
+        if self.depth == self.bounds.deepest {
             return Err(E::custom("nested too deep"));
         }
         Ok(Self {
             depth: self.depth + 1,
+            ..self
         })
     }
 }
@@ -105,17 +135,22 @@ impl<'de> Visitor<'de> for Value {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let inner = self.deeper()?;
         let mut seen: Vec<Cow<'de, str>> = Vec::with_capacity(16);
+        let mut more: HashSet<Cow<'de, str>> = HashSet::new();
         while let Some(Name(name)) = map.next_key()? {
-            if seen.contains(&name) {
+            if seen.contains(&name) || more.contains(&name) {
                 return Err(de::Error::custom("a member stands twice"));
             }
             if name.starts_with(RESERVED) {
                 return Err(de::Error::custom("a reserved member"));
             }
-            if seen.len() == MOST_MEMBERS {
+            if seen.len() + more.len() == self.bounds.most_members {
                 return Err(de::Error::custom("too many members"));
             }
-            seen.push(name);
+            if seen.len() < FEW {
+                seen.push(name);
+            } else {
+                more.insert(name);
+            }
             map.next_value_seed(inner)?;
         }
         Ok(())
@@ -179,6 +214,25 @@ mod tests {
         };
         assert!(reads(&wide(MOST_MEMBERS)));
         assert!(!reads(&wide(MOST_MEMBERS + 1)));
+    }
+
+    #[test]
+    fn bounds_are_given_and_a_duplicate_is_found_among_many() {
+        let bounds = Bounds {
+            deepest: 2,
+            most_members: 1_000,
+        };
+        let wide = |names: std::ops::Range<usize>, last: &str| {
+            let members: Vec<String> = names.map(|i| format!("\"m{i}\":0")).collect();
+            format!("[{{{},\"{last}\":1}}]", members.join(","))
+        };
+        assert!(check(&wide(0..999, "other"), bounds).is_ok());
+        assert!(check(&wide(0..1_000, "other"), bounds).is_err());
+        for again in ["m0", "m31", "m32", "m998"] {
+            assert!(check(&wide(0..999, again), bounds).is_err(), "{again}");
+        }
+        assert!(check("[[[]]]", bounds).is_err());
+        assert!(check("7", bounds).is_ok());
     }
 
     #[test]
