@@ -10,6 +10,7 @@ use crate::clock::Now;
 use crate::config::Config;
 use crate::credentials::Uses;
 use crate::database::Database;
+use crate::edge_sync::Seen;
 use crate::health::Looked;
 use crate::hot::HotStore;
 use crate::ids::AgentId;
@@ -42,6 +43,8 @@ pub struct App {
     pub ledger: Ledger,
     /// When credentials were last used.
     pub uses: Uses,
+    /// When edges were last seen.
+    pub seen: Seen,
     /// What Prometheus reads.
     pub metrics: Arc<Metrics>,
     /// What addresses may do before anybody has authenticated.

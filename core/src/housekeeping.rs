@@ -40,7 +40,8 @@ pub(crate) async fn keep_house(app: Arc<App>) {
 pub(crate) async fn write_uses(app: &App) {
     let written = async {
         let mut connection = app.database.connection().await?;
-        app.uses.write(&mut connection).await
+        app.uses.write(&mut connection).await?;
+        app.seen.write(&mut connection).await
     };
     log(in_time(PATIENCE, written).await);
 }
@@ -66,6 +67,7 @@ async fn chores(app: &App) -> Result<(), sqlx::Error> {
     app.addresses.tidy();
     let mut connection = app.database.connection().await?;
     app.uses.write(&mut connection).await?;
+    app.seen.write(&mut connection).await?;
     let now = Now::read().timestamp();
     let ending = credentials::count_ending(&mut *connection, now, now + SOON).await?;
     app.metrics.credentials_expiring_soon.set(ending);

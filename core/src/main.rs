@@ -13,11 +13,12 @@ use agentidp_core::change::Change;
 use agentidp_core::clock::Now;
 use agentidp_core::config::{AppEnv, Config, ConfigError, DatabaseUrl};
 use agentidp_core::database::Database;
+use agentidp_core::edge_sync::EdgeCommand;
 use agentidp_core::metrics::Metrics;
 use agentidp_core::policy::PolicyCommand;
 use agentidp_core::serve::{Service, connect_database, signalled};
 use agentidp_core::tenants::{Bootstrapped, bootstrap};
-use agentidp_core::{dev, edge_sync, health, keys, migrate, policy, telemetry};
+use agentidp_core::{dev, health, keys, migrate, policy, telemetry};
 use agentidp_verify::Algorithm;
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -50,7 +51,7 @@ enum Command {
     Keys(Keys),
     /// Places of the edge.
     #[command(subcommand)]
-    Edge(Edge),
+    Edge(EdgeCommand),
     /// A tenant's policy modules.
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -63,15 +64,6 @@ enum Keys {
         /// The signature algorithm.
         #[arg(long, value_enum, default_value_t = KeyAlgorithm::EdDSA)]
         alg: KeyAlgorithm,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum Edge {
-    /// Register a place and print its credential, once.
-    Register {
-        /// The operator's name for it.
-        place: String,
     },
 }
 
@@ -110,7 +102,9 @@ async fn run() -> ExitCode {
         Command::Bootstrap => "Bootstrap failed: Error",
         Command::Health { .. } => "Not healthy",
         Command::Keys(_) => "No key was made: Error",
-        Command::Edge(_) => "No edge was registered: Error",
+        Command::Edge(EdgeCommand::Register { .. }) => "No edge was registered: Error",
+        Command::Edge(EdgeCommand::List) => "No edge was listed: Error",
+        Command::Edge(EdgeCommand::Revoke { .. }) => "No edge was revoked: Error",
         Command::Policy(_) => "The policy is not good: Error",
     };
     // Here and not in a spawned task: what `dev` spawns ends with this thread.
@@ -121,7 +115,7 @@ async fn run() -> ExitCode {
         Command::Bootstrap => run_bootstrap().await,
         Command::Health { live } => health::ask(live).await.map_err(Into::into),
         Command::Keys(Keys::Generate { alg }) => generate(alg),
-        Command::Edge(Edge::Register { place }) => register(&place).await,
+        Command::Edge(command) => run_edge(command).await,
         Command::Policy(command) => command.run().await.map(|shown| println!("{shown:#}")),
     };
     match outcome {
@@ -193,12 +187,11 @@ fn generate(alg: KeyAlgorithm) -> Outcome {
     Ok(())
 }
 
-async fn register(place: &str) -> Outcome {
-    let mut change = Change::begin(&database().await?, None, None, Now::read()).await?;
-    let edge = edge_sync::register(&mut change, place).await?;
-    change.commit().await?;
-    println!("EDGE_ID={}", edge.edge_id);
-    println!("EDGE_SECRET={}", edge.secret.reveal());
-    eprintln!("This is the only time that the secret is shown.");
+async fn run_edge(command: EdgeCommand) -> Outcome {
+    let (shown, beside) = command.run(&database().await?).await?;
+    print!("{shown}");
+    if let Some(beside) = beside {
+        eprintln!("{beside}");
+    }
     Ok(())
 }

@@ -16,8 +16,11 @@ pub const MANAGEMENT: &[&str] = &[
     "tokens:introspect",
 ];
 
-/// What the operator alone holds, beside [`MANAGEMENT`].
+/// What makes an operator.
 pub const OPERATOR: &str = "tenants:write";
+
+/// What operators alone hold, beside [`MANAGEMENT`].
+pub const OPERATORS: &[&str] = &["edges:read", "edges:write", OPERATOR];
 
 /// The nouns of this service, now and to come.
 const RESERVED_NOUNS: &[&str] = &[
@@ -42,7 +45,7 @@ const LONGEST: usize = 64;
 
 /// Whether `scope` is one of this service's own.
 pub fn is_management(scope: &str) -> bool {
-    scope == OPERATOR || MANAGEMENT.contains(&scope)
+    OPERATORS.contains(&scope) || MANAGEMENT.contains(&scope)
 }
 
 /// Whether whoever holds `scopes` administers its tenant. A tenant's policy does not
@@ -115,7 +118,7 @@ mod tests {
         ] {
             assert!(for_resource(bad).is_err(), "{bad}");
         }
-        for own in MANAGEMENT.iter().chain([&OPERATOR]) {
+        for own in MANAGEMENT.iter().chain(OPERATORS) {
             assert!(for_resource(own).is_err(), "{own}");
         }
     }

@@ -16,6 +16,7 @@ use crate::config::{Config, DatabaseUrl};
 use crate::connections::most_connections;
 use crate::credentials::Uses;
 use crate::database::Database;
+use crate::edge_sync::Seen;
 use crate::health::Looked;
 use crate::hot::Timed;
 use crate::keys::{KeyError, KeyRing};
@@ -128,6 +129,7 @@ impl Service {
             samples: Samples::default(),
             ledger: Ledger::default(),
             uses: Uses::default(),
+            seen: Seen::default(),
             metrics,
             addresses: Addresses::new(config.address_limits),
             looked: Looked::default(),

@@ -34,7 +34,14 @@ pub struct IssuedCredential {
     pub created_at: OffsetDateTime,
 }
 
-fn reveal<S: serde::Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
+/// Shows a secret in an answer, which is the only one that does.
+///
+/// # Errors
+/// The serializer's.
+pub(crate) fn reveal<S: serde::Serializer>(
+    secret: &Secret,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.reveal())
 }
 

@@ -10,6 +10,7 @@ mod store;
 mod uses;
 
 pub use api::routes;
+pub(crate) use issue::reveal;
 pub use issue::{IssuedCredential, issue};
 pub(crate) use model::Filter;
 pub use secret::{Secret, SecretDigest, SecretKind};

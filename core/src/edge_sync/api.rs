@@ -3,20 +3,19 @@
 use std::sync::Arc;
 
 use agentidp_verify::feed::Page;
-use axum::extract::{FromRequestParts, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderName;
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
-use axum::http::request::Parts;
+use axum::http::header::CACHE_CONTROL;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
 
-use super::{is_registered, store};
+use super::calling::CallingEdge;
+use super::store;
 use crate::app::App;
 use crate::clock::Now;
-use crate::error::{Failure, OAuthError};
+use crate::error::Failure;
 use crate::revocations;
-use crate::tokens::read_basic;
 
 /// How many entries one answer has at most.
 const LONGEST_PAGE: i64 = 1_000;
@@ -24,31 +23,6 @@ const LONGEST_PAGE: i64 = 1_000;
 /// The routes of this feature.
 pub fn routes() -> Router<Arc<App>> {
     Router::new().route("/api/v1/edge/feed", get(feed))
-}
-
-/// A registered edge.
-struct Edge;
-
-impl FromRequestParts<Arc<App>> for Edge {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Failure> {
-        let refused = || {
-            let why = "Only a registered edge may read the feed.";
-            Failure::OAuth(OAuthError::InvalidClient { basic: true }, why.into())
-        };
-        let header = parts
-            .headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        let (edge_id, secret) = header.and_then(read_basic).ok_or_else(refused)?;
-        let mut connection = app.database.connection().await?;
-        if is_registered(&mut connection, &edge_id, &secret).await? {
-            Ok(Self)
-        } else {
-            Err(refused())
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -60,7 +34,7 @@ struct After {
 
 async fn feed(
     State(app): State<Arc<App>>,
-    _: Edge,
+    _: CallingEdge,
     after: Result<Query<After>, axum::extract::rejection::QueryRejection>,
 ) -> Result<([(HeaderName, &'static str); 1], Json<Page>), Failure> {
     let Query(After { after }) =

@@ -1,8 +1,27 @@
-//! What the core tells its edges: who they are, and what is revoked.
+//! What the core tells its edges, and who they are.
 
 mod api;
+mod calling;
+mod command;
+mod edges;
+mod model;
 mod register;
+mod revoke;
+mod seen;
 mod store;
 
-pub use api::routes;
+use std::sync::Arc;
+
+use axum::Router;
+
+pub use command::EdgeCommand;
 pub use register::{RegisteredEdge, is_registered, register};
+use revoke::revoke;
+pub use seen::Seen;
+
+use crate::app::App;
+
+/// The routes of this feature.
+pub fn routes() -> Router<Arc<App>> {
+    api::routes().merge(edges::routes())
+}

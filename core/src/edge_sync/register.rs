@@ -8,6 +8,9 @@ use crate::credentials::{Secret, SecretKind};
 use crate::error::{Failure, breaks_constraint};
 use crate::ids::{EdgeId, OrgId};
 
+/// How many edges there may be at a time: each is a series of the metrics.
+const MOST_EDGES: i64 = 1_000;
+
 /// A new place, with the only look at its secret.
 #[derive(Debug)]
 pub struct RegisteredEdge {
@@ -21,7 +24,8 @@ pub struct RegisteredEdge {
 /// gives it.
 ///
 /// # Errors
-/// 409 where there is one of this name; or none before `agentidp bootstrap`.
+/// 409 where there is one of this name, or as many as there may be; or no operator
+/// before `agentidp bootstrap`.
 pub async fn register(change: &mut Change<'_>, place: &str) -> Result<RegisteredEdge, Failure> {
     crate::text::check("place", place, 1, 64)?;
     let platform: OrgId = store::platform(change.connection())
@@ -29,6 +33,10 @@ pub async fn register(change: &mut Change<'_>, place: &str) -> Result<Registered
         .ok_or(Failure::Conflict(
             "There is no operator yet: run `agentidp bootstrap` first.".into(),
         ))?;
+    if store::count_active(change.connection()).await? >= MOST_EDGES {
+        let why = format!("There are at most {MOST_EDGES} edges that work.");
+        return Err(Failure::Conflict(why.into()));
+    }
     let edge = RegisteredEdge {
         edge_id: EdgeId::new(change.now(), &mut rand::rng()),
         secret: Secret::generate(SecretKind::Edge, &mut rand::rng()),
@@ -67,6 +75,6 @@ pub async fn is_registered(
     else {
         return Ok(false);
     };
-    let stored = store::digest(connection, edge_id).await?;
-    Ok(stored.is_some_and(|stored| stored.matches(&secret.digest())))
+    let stored = store::active(connection, edge_id).await?;
+    Ok(stored.is_some_and(|stored| stored.digest.matches(&secret.digest())))
 }

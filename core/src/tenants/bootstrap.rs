@@ -31,7 +31,7 @@ pub async fn bootstrap(mut change: Change<'_>) -> Result<Bootstrapped, Failure> 
     if there {
         return Ok(Bootstrapped::AlreadyThere);
     }
-    let scopes = scope::MANAGEMENT.iter().chain([&scope::OPERATOR]);
+    let scopes = scope::MANAGEMENT.iter().chain(scope::OPERATORS);
     let scopes = scopes.map(|scope| (*scope).to_owned()).collect();
     let made = create::insert(&mut change, "platform", "platform", true, scopes).await?;
     change.commit().await?;
