@@ -32,6 +32,8 @@ const edge :Workerd.Worker = (
     (name = "RESOURCES", fromEnvironment = "RESOURCES"),
     (name = "REQUIRED_SCOPES", fromEnvironment = "REQUIRED_SCOPES"),
     (name = "ORIGIN_URL", fromEnvironment = "ORIGIN_URL"),
+    (name = "ROUTES", fromEnvironment = "ROUTES"),
+    (name = "ORIGIN_SECRET", fromEnvironment = "ORIGIN_SECRET"),
     (name = "CLIENT_LIMITS", durableObjectNamespace = "ClientLimit"),
   ],
   durableObjectNamespaces = [(className = "ClientLimit", uniqueKey = "agentidp-client-limit", enableSql = true)],

@@ -244,6 +244,7 @@ async fn start_edge(service: &Service, folder: &Folder) -> Outcome<(Edge, u32, u
         resources: format!("{}:{RESOURCE}", service.org_id),
         origin_url: format!("http://{origin}"),
         required_scopes: String::new(),
+        more: Vec::new(),
         port: ports::free()?,
     };
     let bundle = bundle::target()?.join("edge-bundle");

@@ -145,6 +145,16 @@ pub const SETTINGS: &[Setting] = &[
         "",
     ),
     setting(
+        "ORIGIN_SECRET",
+        "compose: what the edge sends to origins as `X-Edge-Secret`; nothing by default.",
+        "",
+    ),
+    setting(
+        "ROUTES",
+        "compose: the edge's routes as JSON (docs/edge.md); one to ORIGIN_URL without them.",
+        "",
+    ),
+    setting(
         "GF_ADMIN_PASSWORD",
         "compose: the password of Grafana's admin.",
         "change-me",

@@ -1,5 +1,6 @@
 //! What the edge itself answers.
 
+use agentidp_gateway::routes::NotAllowed;
 use agentidp_verify::Rejected;
 use wasm_bindgen::JsValue;
 use web_sys::Response;
@@ -31,7 +32,7 @@ pub(crate) fn refuse(rejected: &Rejected) -> Result<Response, JsValue> {
     json(wire.status, wire.body().to_string().into_bytes(), headers)
 }
 
-/// 404: there is no origin behind this edge.
+/// 404: no origin has this path.
 pub(crate) fn not_found() -> Result<Response, JsValue> {
     let body = br#"{"code":"NOT_FOUND","message":"There is nothing here."}"#;
     json(404, body.to_vec(), Headers::new())
@@ -41,6 +42,14 @@ pub(crate) fn not_found() -> Result<Response, JsValue> {
 pub(crate) fn unreadable() -> Result<Response, JsValue> {
     let body = br#"{"code":"INVALID_REQUEST","message":"The request cannot be forwarded."}"#;
     json(400, body.to_vec(), Headers::new())
+}
+
+/// 405: the route has other methods.
+pub(crate) fn not_allowed(methods: &NotAllowed) -> Result<Response, JsValue> {
+    let body = br#"{"code":"METHOD_NOT_ALLOWED","message":"The route does not have this method."}"#;
+    let headers = Headers::new();
+    headers.set("Allow", &methods.0)?;
+    json(405, body.to_vec(), headers)
 }
 
 /// 502: the origin cannot be reached.

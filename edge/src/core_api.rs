@@ -2,8 +2,9 @@
 
 use worker::{AbortSignal, Fetch, Headers, Method, Request, RequestInit, Response};
 
-/// How long the core may take for an answer, in milliseconds.
-const PATIENCE_MS: u32 = 1_500;
+/// How long the core may take for an answer, in milliseconds, before it counts as
+/// away.
+const PATIENCE_MS: u32 = 500;
 
 /// What goes wrong, for the Worker's log: never for a caller.
 #[derive(Debug)]

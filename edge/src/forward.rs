@@ -5,16 +5,44 @@
 use js_sys::{Array, Function, JSON, Object, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
+use web_sys::Response;
 use web_sys::{ReadableStream, RequestInit};
-use web_sys::{Request, Response};
 
-use crate::admit::Admitted;
+use agentidp_gateway::{Found, Route};
+
+use crate::admit::{Admitted, admit};
 use crate::answer::{self, IDENTITY};
-use crate::dots::has_dots;
+use crate::call::{Call, Needs};
 use crate::glue;
 
+/// Names that say who is calling, or by which edge: no caller sets them.
+const OURS: [&str; 2] = ["X-Edge-Secret", "X-Revocation-Age"];
+
+/// Admits a call by what its route needs, and passes it on to the route's origin.
+pub(crate) async fn by_route(call: &Call<'_>) -> Result<Response, JsValue> {
+    let route = match call.settings.routes.find(call.path) {
+        Found::Route(route) => route,
+        Found::Nowhere => return answer::not_found(),
+        Found::Doubtful => return answer::unreadable(),
+    };
+    let Some(origin) = &route.origin else {
+        return answer::not_found();
+    };
+    let Some(passable) = look(origin, call, route) else {
+        return answer::unreadable();
+    };
+    let needs = match Needs::of(route, &passable.method) {
+        Ok(needs) => needs,
+        Err(methods) => return answer::not_allowed(&methods),
+    };
+    match admit(call, &needs).await {
+        Ok(admitted) => forward(call, &passable, &admitted).await,
+        Err(rejected) => answer::refuse(&rejected),
+    }
+}
+
 /// A request that can be passed on as one request.
-pub(crate) struct Passable {
+struct Passable {
     url: String,
     method: String,
     framing: Framing,
@@ -35,31 +63,29 @@ enum Framing {
 }
 
 /// Looks at a request before anybody is asked to admit it. `None` where it cannot
-/// be passed on: a path with dot segments or backslashes, which URL parsers on the
-/// way resolve each in its own way, past whatever the origin's base path protects;
-/// a GET or HEAD with a body; a body that ends in two ways; headers that are none;
-/// a method that is about connections.
-pub(crate) fn look(origin: &str, target: &str, request: &Request) -> Option<Passable> {
-    let method = request.method();
+/// be passed on: a GET or HEAD with a body; a body that ends in two ways; headers
+/// that are none; a method that is about connections.
+fn look(origin: &str, call: &Call<'_>, route: &Route) -> Option<Passable> {
+    let method = call.request.method();
     if matches!(method.as_str(), "TRACE" | "CONNECT") {
         return None;
     }
-    let pairs = glue::pairs(request);
+    let pairs = glue::pairs(call.request);
     let text = String::from(JSON::stringify(&pairs).ok()?);
     let headers: Vec<(String, String)> = serde_json::from_str(&text).ok()?;
     let framing = framing(&method, &headers)?;
     if !headers.iter().all(|(name, value)| is_header(name, value)) {
         return None;
     }
-    let path = target.split('?').next().unwrap_or_default();
-    if target.contains('#') || has_dots(path) {
-        return None;
-    }
+    let path = call.path.as_str();
     Some(Passable {
-        url: format!("{origin}{target}"),
+        url: match call.query {
+            Some(query) => format!("{origin}{path}?{query}"),
+            None => format!("{origin}{path}"),
+        },
         method,
         framing,
-        dropped: dropped(&headers),
+        dropped: dropped(&headers, route),
         pairs,
     })
 }
@@ -96,7 +122,7 @@ fn is_header(name: &str, value: &str) -> bool {
 
 /// Which headers are not passed on: the caller's identity, what is between two
 /// neighbours, and what `Connection` says is (RFC 9110 §7.6.1).
-fn dropped(headers: &[(String, String)]) -> Vec<u32> {
+fn dropped(headers: &[(String, String)], route: &Route) -> Vec<u32> {
     let nominated: Vec<String> = headers
         .iter()
         .filter(|(name, _)| name == "connection")
@@ -104,7 +130,10 @@ fn dropped(headers: &[(String, String)]) -> Vec<u32> {
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
     let stays = |name: &String| {
-        !is_identity(name) && !is_of_the_connection(name) && !nominated.contains(name)
+        !is_ours(name)
+            && !is_of_the_connection(name)
+            && !nominated.contains(name)
+            && (route.keeps_authorization || name != "authorization")
     };
     (0..)
         .zip(headers)
@@ -114,20 +143,22 @@ fn dropped(headers: &[(String, String)]) -> Vec<u32> {
 }
 
 /// Sends `request` to the origin and hands its answer back.
-pub(crate) async fn forward(
-    request: &Request,
+async fn forward(
+    call: &Call<'_>,
     passable: &Passable,
     admitted: &Admitted,
 ) -> Result<Response, JsValue> {
     let (method, pairs, dropped) = (&passable.method, &passable.pairs, &passable.dropped);
     let init = admitted.token.show(|shown| {
         let (agent, org, scope) = (&shown.agent, &shown.org, &shown.scope);
-        glue::onward(method, pairs, dropped, agent, org, scope)
+        let secret = call.settings.origin_secret.as_deref();
+        let age = admitted.revocation_age();
+        glue::onward(method, pairs, dropped, agent, org, scope, secret, age)
     });
     // Not by worker's own types: they turn an unknown method into GET, and panic at
     // a status that a Response cannot have.
     let mut broken_off = None;
-    match (passable.framing, request.body()) {
+    match (passable.framing, call.request.body()) {
         (Framing::Bodiless, _) | (_, None) => {}
         (Framing::Length, Some(body)) => init.set_body(&JsValue::from(body)),
         (Framing::Chunks, Some(body)) => {
@@ -140,7 +171,13 @@ pub(crate) async fn forward(
     match send(&passable.url, &init).await {
         Ok(response) if (200..600).contains(&response.status()) => {
             let (limit, remaining, reset) = glue::limit_of(admitted.spent);
-            glue::hand_back(&response, limit, remaining, reset)
+            glue::hand_back(
+                &response,
+                limit,
+                remaining,
+                reset,
+                admitted.revocation_age(),
+            )
         }
         Ok(response) => {
             worker::console_error!("origin: it answered {}", response.status());
@@ -201,12 +238,13 @@ fn is_of_the_connection(name: &str) -> bool {
 
 /// Whether `name` could be read as one of ours: CGI and its heirs take an
 /// underscore for a dash, and some of them any other sign too.
-fn is_identity(name: &str) -> bool {
+fn is_ours(name: &str) -> bool {
     let dashed: String = name
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
         .collect();
     IDENTITY
         .iter()
+        .chain(&OURS)
         .any(|ours| ours.eq_ignore_ascii_case(&dashed))
 }

@@ -22,10 +22,13 @@ export function pairs(request) {
   return [...request.headers];
 }
 
-// What `fetch` takes, with those pairs but for the dropped ones, and the caller's identity.
-export function onward(method, pairs, dropped, agent, org, scope) {
+// What `fetch` takes, with those pairs but for the dropped ones, the caller's identity and,
+// where there is one, the edge's secret.
+export function onward(method, pairs, dropped, agent, org, scope, secret, age) {
   const headers = dropped.length ? pairs.filter((_, at) => !dropped.includes(at)) : pairs;
   headers.push(["X-Agent-Id", agent], ["X-Org-Id", org], ["X-Scope", scope]);
+  if (secret !== undefined) headers.push(["X-Edge-Secret", secret]);
+  if (age !== undefined) headers.push(["X-Revocation-Age", age]);
   return { method, headers, redirect: "manual" };
 }
 
@@ -34,7 +37,7 @@ export function send(url, init) {
 }
 
 // The origin's answer with the limit's figures, which are missing where there is no limit.
-export function handBack(response, limit, remaining, reset) {
+export function handBack(response, limit, remaining, reset, age) {
   const { status, statusText, headers } = response;
   const answer = new Response(response.body, { status, statusText, headers });
   if (limit !== undefined) {
@@ -42,5 +45,6 @@ export function handBack(response, limit, remaining, reset) {
     answer.headers.set("X-RateLimit-Remaining", remaining);
     answer.headers.set("X-RateLimit-Reset", reset);
   }
+  if (age !== undefined) answer.headers.set("X-Revocation-Age", age);
   return answer;
 }

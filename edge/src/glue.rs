@@ -54,7 +54,7 @@ extern "C" {
     pub(crate) fn pairs(request: &Request) -> Array;
 
     /// The request to the origin: those headers without the ones at `dropped`, and
-    /// the caller's identity.
+    /// the caller's identity and the edge's secret.
     pub(crate) fn onward(
         method: &str,
         pairs: &Array,
@@ -62,6 +62,8 @@ extern "C" {
         agent: &JsString,
         org: &JsString,
         scope: &JsString,
+        secret: Option<&str>,
+        age: Option<f64>,
     ) -> RequestInit;
 
     /// `fetch`.
@@ -75,5 +77,6 @@ extern "C" {
         limit: Option<f64>,
         remaining: f64,
         reset: f64,
+        age: Option<f64>,
     ) -> Result<Response, JsValue>;
 }

@@ -1,6 +1,6 @@
 //! The Worker: verifies tokens and enforces limits near the clients. `/verify`
-//! answers a gateway that asks; with `ORIGIN_URL` everything else goes on to the
-//! origin, with the caller's identity in headers that the caller cannot set.
+//! answers a gateway that asks; what takes a route to an origin goes on to it, with
+//! the caller's identity in headers that the caller cannot set.
 //!
 //! What must be known of keys and revocations is fetched from the core and kept
 //! in the isolate. No request ever waits for another request's future: results
@@ -8,10 +8,10 @@
 
 mod admit;
 mod answer;
+mod call;
 mod client_limit;
 mod clock;
 mod core_api;
-mod dots;
 mod feed;
 mod forward;
 mod glue;
@@ -23,11 +23,14 @@ mod tokens;
 use std::pin::Pin;
 use std::task::{Poll, Waker};
 
+use agentidp_gateway::Path;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::future_to_promise;
 use web_sys::{Request, Response};
 use worker::{Context, Env};
+
+use crate::call::{Call, Needs};
 
 /// Every request comes in here, with its URL and its `Authorization`. The answer
 /// is a `Response` where nobody has to be waited for, and else a promise of one: a
@@ -75,22 +78,32 @@ async fn answer(
     let target = url.split_once("://").map_or("", |(_, rest)| {
         rest.find(['/', '?', '#']).map_or("/", |at| &rest[at..])
     });
-    let path = target.split(['?', '#']).next().unwrap_or_default();
-    let verify = path == "/verify";
-    let passable = match settings.origin_url.as_deref() {
-        _ if verify => None,
-        None => return answer::not_found(),
-        Some(origin) => match forward::look(origin, target, request) {
-            Some(passable) => Some(passable),
-            None => return answer::unreadable(),
-        },
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
     };
-    let admitted = match admit::admit(&settings, env, context, authorization).await {
-        Ok(admitted) => admitted,
-        Err(rejected) => return answer::refuse(&rejected),
+    let Some(path) = Path::read(path).filter(|_| !target.contains('#')) else {
+        return answer::unreadable();
     };
-    match passable {
-        None => answer::verified(&admitted),
-        Some(passable) => forward::forward(request, &passable, &admitted).await,
+    let call = Call {
+        request,
+        env,
+        context,
+        settings: &settings,
+        authorization,
+        path: &path,
+        query,
+    };
+    match path.as_str() {
+        "/verify" => verify(&call).await,
+        _ => forward::by_route(&call).await,
+    }
+}
+
+/// Answers a gateway that asks.
+async fn verify(call: &Call<'_>) -> Result<Response, JsValue> {
+    match admit::admit(call, &Needs::of_any(call.settings)).await {
+        Ok(admitted) => answer::verified(&admitted),
+        Err(rejected) => answer::refuse(&rejected),
     }
 }

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use agentidp_gateway::Routes;
+use agentidp_gateway::routes::Defaults;
 use agentidp_verify::{Audience, Audiences, Expected};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,8 +22,10 @@ pub(crate) struct Settings {
     pub(crate) expected: Expected,
     /// `REQUIRED_SCOPES`: what every call needs; none by default.
     pub(crate) required_scopes: Vec<String>,
-    /// `ORIGIN_URL`: what is protected, without a slash at its end.
-    pub(crate) origin_url: Option<String>,
+    /// `ROUTES`, or everything to `ORIGIN_URL`.
+    pub(crate) routes: Routes,
+    /// `ORIGIN_SECRET`: by which an origin knows that a request came through here.
+    pub(crate) origin_secret: Option<String>,
 }
 
 thread_local! {
@@ -51,20 +55,37 @@ fn from_env(env: &Env) -> Result<Settings, String> {
     };
     let required = |name: &str| optional(name).ok_or_else(|| format!("{name} is required"));
     let url = |value: String| value.trim_end_matches('/').to_owned();
+    let audiences = audiences(&required("RESOURCES")?)?;
+    let required_scopes: Vec<String> = optional("REQUIRED_SCOPES")
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let resources: Vec<String> = audiences
+        .iter()
+        .map(|audience| audience.identifier.clone())
+        .collect();
+    let origin = optional("ORIGIN_URL");
+    let defaults = Defaults {
+        origin: origin.as_deref(),
+        required_scopes: &required_scopes,
+        resources: &resources,
+    };
+    let routes = match optional("ROUTES") {
+        Some(routes) => Routes::parse(&routes, defaults)?,
+        None => Routes::everything(defaults)?,
+    };
     let credential = format!("{}:{}", required("EDGE_ID")?, required("EDGE_SECRET")?);
     Ok(Settings {
         core_url: url(required("CORE_URL")?),
         feed_authorization: format!("Basic {}", STANDARD.encode(credential)),
         expected: Expected {
             issuer: required("ISSUER_URL")?,
-            audiences: Audiences::These(audiences(&required("RESOURCES")?)?),
+            audiences: Audiences::These(audiences),
         },
-        required_scopes: optional("REQUIRED_SCOPES")
-            .unwrap_or_default()
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect(),
-        origin_url: optional("ORIGIN_URL").map(url),
+        required_scopes,
+        routes,
+        origin_secret: optional("ORIGIN_SECRET"),
     })
 }
 

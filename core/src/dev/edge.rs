@@ -13,7 +13,7 @@ use super::child::Child;
 const READY_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What the Worker is told: its variables, by the names in `wrangler.toml`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct EdgeSettings {
     /// Where the core is.
     pub core_url: String,
@@ -29,6 +29,8 @@ pub struct EdgeSettings {
     pub origin_url: String,
     /// Scopes that every call needs, separated by spaces.
     pub required_scopes: String,
+    /// Every other variable, by its name in `wrangler.toml`.
+    pub more: Vec<(&'static str, String)>,
     /// Where it listens, on loopback.
     pub port: u16,
 }
@@ -98,6 +100,9 @@ impl Edge {
             ("ORIGIN_URL", &settings.origin_url),
             ("REQUIRED_SCOPES", &settings.required_scopes),
         ] {
+            command.env(name, value);
+        }
+        for (name, value) in &settings.more {
             command.env(name, value);
         }
         let mut edge = Self {

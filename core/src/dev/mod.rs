@@ -155,6 +155,7 @@ async fn start(options: Options) -> Result<Running, DevError> {
         resources: format!("{}:{}", demo.org_id, demo::RESOURCE),
         origin_url: format!("http://{origin}"),
         required_scopes: vars.get("REQUIRED_SCOPES").cloned().unwrap_or_default(),
+        more: Vec::new(),
         port: edge_port,
     };
     let edge = Edge::start(&edge_files, &settings, &folder.edge_objects()?).await?;

@@ -132,6 +132,7 @@ async fn an_edge_that_has_never_reached_its_core_or_has_lost_it_admits_nobody() 
         resources: format!("{}:{}", tenant.org_id, tenant.resource),
         origin_url: String::new(),
         required_scopes: String::new(),
+        more: Vec::new(),
         port: free_port(),
     };
     let edge = deployment.start_edge_with(&nowhere).await;

@@ -170,7 +170,10 @@ async fn no_credential_is_written_down_and_every_variable_is_a_setting() {
             }
         }
     }
-    assert_eq!(secrets, 5, "three passwords, a key, the edge's credential");
+    assert_eq!(
+        secrets, 6,
+        "three passwords, a key, the edge's credential and its sign to origins"
+    );
 
     // What must be set is asked for by name.
     let mut vars: HashMap<String, String> = used

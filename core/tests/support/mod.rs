@@ -318,6 +318,7 @@ impl Deployment {
                 .join(" "),
             origin_url: format!("http://{origin}"),
             required_scopes: required_scopes.to_owned(),
+            more: Vec::new(),
             port: free_port(),
         }
     }

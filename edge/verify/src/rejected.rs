@@ -11,6 +11,10 @@ use crate::limit::Spent;
 pub enum Rejected {
     /// No bearer token at all, or credentials of another scheme.
     Missing,
+    /// More than one `Authorization`, one of which has a token: RFC 6750 §3.1.
+    RepeatedToken,
+    /// A token in the query, RFC 6750 §2.3, where nobody takes it.
+    TokenInQuery,
     /// Longer than [`crate::token::LONGEST_TOKEN`].
     TooLong,
     /// Not a compact JWS with a header and claims such as ours.
@@ -99,6 +103,7 @@ impl Rejected {
     /// The same, with `hints` in the challenge.
     pub fn wire_with(&self, hints: Hints<'_>) -> Wire {
         let (status, code) = match self {
+            Self::RepeatedToken | Self::TokenInQuery => (400, "INVALID_REQUEST"),
             Self::InsufficientScope { .. } => (403, "FORBIDDEN"),
             Self::RateLimited { .. } => (429, "RATE_LIMIT_EXCEEDED"),
             Self::Unavailable { .. } => (503, "SERVICE_UNAVAILABLE"),
@@ -138,6 +143,8 @@ impl Rejected {
     const fn message(&self) -> &'static str {
         match self {
             Self::Missing => "A bearer token is required.",
+            Self::RepeatedToken => "More than one token was sent.",
+            Self::TokenInQuery => "A token must be in the Authorization header, not in the query.",
             Self::TooLong => "Token is too long.",
             Self::Malformed => "Token is malformed.",
             Self::Algorithm => "Token algorithm is not accepted.",
@@ -165,6 +172,7 @@ impl Rejected {
         let (error, scopes) = match self {
             Self::RateLimited { .. } | Self::Unavailable { .. } => return None,
             Self::Missing => (None, hints.scopes),
+            Self::RepeatedToken | Self::TokenInQuery => (Some("invalid_request"), hints.scopes),
             Self::InsufficientScope { needed } => (Some("insufficient_scope"), needed.as_slice()),
             _ => (Some("invalid_token"), hints.scopes),
         };
