@@ -12,7 +12,10 @@ const TIERS: [&str; 3] = ["free", "pro", "enterprise"];
 fn main() {
     let root = path("CARGO_MANIFEST_DIR").join("../policies");
     let out = path("OUT_DIR");
-    for watched in ["Cargo.toml", "Cargo.lock", "sdk"].iter().chain(&TIERS) {
+    for watched in [".cargo", "Cargo.toml", "Cargo.lock", "sdk"]
+        .iter()
+        .chain(&TIERS)
+    {
         println!("cargo:rerun-if-changed={}", root.join(watched).display());
     }
     println!("cargo:rerun-if-changed=../migrations");
@@ -45,6 +48,8 @@ fn build(root: &Path, target_dir: &Path) -> PathBuf {
         .arg(root.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(target_dir)
+        // `.cargo/config.toml` is found from there.
+        .current_dir(root)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTFLAGS")
         .env_remove("RUSTC_WORKSPACE_WRAPPER");

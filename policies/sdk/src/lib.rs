@@ -35,6 +35,9 @@
 //! # }
 //! ```
 
+#[cfg(any(test, target_arch = "wasm32"))]
+#[cfg_attr(not(feature = "arena"), allow(dead_code))]
+mod arena;
 mod calendar;
 mod decision;
 mod example;
