@@ -144,7 +144,7 @@ async fn try_here(file: &Path, request: &str, beside: Beside) -> Outcome {
         ..Ceiling::of_tier(&tier, &question.scopes)
     };
     let begun = Instant::now();
-    let verdict = ask_alone(&engine, &loaded, &question, &ceiling, &version);
+    let verdict = ask_alone(&engine, &loaded, &question, &ceiling, &version)?;
     let took = begun.elapsed();
     let mut shown = shown::verdict(&verdict);
     shown["microseconds"] = (took.as_micros() as u64).into();

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::answer::{Allowed, Ceiling, Decision, Denial, beyond, clamp};
-use super::engine::{Engine, Module, Spend};
+use super::engine::{Busy, Engine, Module, Spend};
 use super::modules::Policies;
 use super::question::Question;
+use super::queue::Full;
 use crate::database::Database;
 use crate::error::Failure;
 use crate::ids::OrgId;
@@ -15,6 +16,31 @@ use crate::tenants::Tier;
 
 /// How long a decision waits for the module of a version that only watches.
 const SHADOW_PATIENCE: Duration = Duration::from_millis(100);
+/// How long a denial waits while the version rests: whoever asks all the same, and as
+/// fast as it is answered, is not to take more of the service than one who is served.
+const RESTING: Duration = Duration::from_millis(100);
+
+/// Why nothing was decided; no module is to blame.
+#[derive(Debug, thiserror::Error)]
+pub enum Undecided {
+    /// A module had to be read.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// Too many are asked at a time.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+}
+
+impl From<Undecided> for Failure {
+    fn from(undecided: Undecided) -> Self {
+        match undecided {
+            Undecided::Database(error) => error.into(),
+            Undecided::Busy(Busy) => {
+                Self::Unavailable("The policies cannot be asked at the moment.")
+            }
+        }
+    }
+}
 
 /// A tenant's version, as decisions need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,15 +121,15 @@ impl Policies {
     /// Asks the tier's module, and where it allows anything, the tenant's.
     ///
     /// # Errors
-    /// The database's, where a module had to be read. A module that is not there,
-    /// traps or runs out is a denial.
+    /// The database's, where a module had to be read, or too many are asked at the
+    /// moment. A module that is not there, traps or runs out is a denial.
     pub async fn decide(
         &self,
         database: &Database,
         question: &Question,
         tier: &Tier,
         in_force: &InForce,
-    ) -> Result<Decided, sqlx::Error> {
+    ) -> Result<Decided, Undecided> {
         self.decide_for(Purpose::Issue, database, question, tier, in_force)
             .await
     }
@@ -118,7 +144,7 @@ impl Policies {
         question: &Question,
         tier: &Tier,
         version: Option<Arc<Version>>,
-    ) -> Result<Decided, sqlx::Error> {
+    ) -> Result<Decided, Undecided> {
         let alone = InForce {
             active: version,
             shadow: None,
@@ -134,7 +160,7 @@ impl Policies {
         question: &Question,
         tier: &Tier,
         in_force: &InForce,
-    ) -> Result<Decided, sqlx::Error> {
+    ) -> Result<Decided, Undecided> {
         let first = self.ask_tier(database, question, tier).await?;
         let mut decided = Decided {
             tier: first,
@@ -153,6 +179,7 @@ impl Policies {
         };
         let shadow = match &in_force.shadow {
             Some(version) => {
+                let purpose = purpose.min(Purpose::Watch);
                 let watched = self.ask_version(purpose, database, question, left, version);
                 // It never delays or refuses what does not ask it.
                 let watched = tokio::time::timeout(SHADOW_PATIENCE, watched).await;
@@ -169,7 +196,7 @@ impl Policies {
         database: &Database,
         question: &Question,
         tier: &Tier,
-    ) -> Result<Verdict, sqlx::Error> {
+    ) -> Result<Verdict, Undecided> {
         let Some(digest) = &tier.module_digest else {
             let why = format!("the tier {} has none", tier.name);
             return Ok(Verdict {
@@ -200,7 +227,7 @@ impl Policies {
         question: &Question,
         left: &Allowed,
         version: &Version,
-    ) -> Result<Verdict, sqlx::Error> {
+    ) -> Result<Verdict, Undecided> {
         self.ask_version(Purpose::Issue, database, question, left, version)
             .await
     }
@@ -212,7 +239,7 @@ impl Policies {
         question: &Question,
         left: &Allowed,
         version: &Version,
-    ) -> Result<Verdict, sqlx::Error> {
+    ) -> Result<Verdict, Undecided> {
         let ceiling = Ceiling::after(left, &version.claims);
         // A question that was made up for a trial may name any tenant, or none.
         let whose = question.org_id.parse().unwrap_or(OrgId(uuid::Uuid::nil()));
@@ -229,7 +256,7 @@ impl Policies {
         question: &Question,
         ceiling: &Ceiling<'_>,
         asked: &Asked<'_>,
-    ) -> Result<Verdict, sqlx::Error> {
+    ) -> Result<Verdict, Undecided> {
         let unasked = |denial| Verdict {
             digest: asked.named.to_owned(),
             decision: Decision::Deny(denial),
@@ -240,12 +267,17 @@ impl Policies {
         let verdict = match loaded {
             Err(why) => unasked(Denial::NoModule(why)),
             Ok(module) if asked.purpose == Purpose::Trial => {
-                return Ok(judge(&self.engine, &module, question, ceiling, asked));
+                return Ok(judge(&self.engine, &module, question, ceiling, asked)?);
             }
             Ok(module) => match asked.rests(&module) {
-                Some(why) => unasked(Denial::Failed(why)),
+                Some(why) => {
+                    if asked.purpose == Purpose::Issue {
+                        tokio::time::sleep(RESTING).await;
+                    }
+                    unasked(Denial::Failed(why))
+                }
                 None => {
-                    let verdict = judge(&self.engine, &module, question, ceiling, asked);
+                    let verdict = judge(&self.engine, &module, question, ceiling, asked)?;
                     asked.did(&module, !verdict.failed());
                     verdict
                 }
@@ -272,17 +304,15 @@ impl Policies {
         inputs: Vec<(Question, Allowed)>,
         patience: Duration,
     ) -> Result<Vec<Verdict>, Failure> {
-        // Each has an instance all the while; decisions need the others.
-        let replays = Arc::clone(&self.replays);
-        let Ok(turn) = replays.try_acquire_owned() else {
-            return Err(Failure::Unavailable("Another replay is under way."));
-        };
+        // One keeps a processor busy all the while; decisions need the others.
+        let turn = self.replays.turn(org_id.0).await;
+        let turn = turn.map_err(|Full| Failure::Unavailable("Too many replays are asked for."))?;
         let module = self
             .module(database, &version.module_digest, Some(org_id))
             .await?;
         let module = module.map_err(|why| Failure::Conflict(why.into()))?;
         let policies = Arc::clone(self);
-        let judged = tokio::task::spawn_blocking(move || {
+        let judged = tokio::task::spawn_blocking(move || -> Result<Vec<Verdict>, Busy> {
             let _turn = turn;
             let begun = Instant::now();
             let asked = Asked::of_version(&version, org_id);
@@ -295,7 +325,8 @@ impl Policies {
                 })
                 .collect()
         });
-        judged.await.map_err(Failure::internal)
+        let judged = judged.await.map_err(Failure::internal)?;
+        judged.map_err(|busy| Undecided::Busy(busy).into())
     }
 }
 
@@ -318,7 +349,7 @@ pub(super) fn ask_alone(
     question: &Question,
     ceiling: &Ceiling<'_>,
     version: &Version,
-) -> Verdict {
+) -> Result<Verdict, Busy> {
     let asked = Asked::of_version(version, OrgId(uuid::Uuid::nil()));
     judge(engine, module, question, ceiling, &asked)
 }
@@ -329,9 +360,9 @@ fn judge(
     question: &Question,
     ceiling: &Ceiling<'_>,
     asked: &Asked<'_>,
-) -> Verdict {
+) -> Result<Verdict, Busy> {
     let request = question.before(ceiling, asked.settings);
-    let answered = engine.ask(module, &request, asked.spend());
+    let answered = engine.ask(module, &request, asked.spend())?;
     let (decision, notes) = match answered.said {
         Ok(said) => {
             let notes = beyond(&said, ceiling);
@@ -342,12 +373,12 @@ fn judge(
             Vec::new(),
         ),
     };
-    Verdict {
+    Ok(Verdict {
         digest: asked.named.to_owned(),
         decision,
         fuel: answered.fuel,
         notes,
-    }
+    })
 }
 
 /// A module and how it is to be asked.
@@ -361,12 +392,14 @@ struct Asked<'a> {
 }
 
 /// What is done with a decision.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Purpose {
-    /// A token is issued or refused.
-    Issue,
     /// Nothing.
     Trial,
+    /// It is held beside the one that counts.
+    Watch,
+    /// A token is issued or refused.
+    Issue,
 }
 
 impl Asked<'_> {

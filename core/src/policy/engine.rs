@@ -3,14 +3,15 @@
 //! another process.
 
 use std::hash::{Hash as _, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{
-    Config, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreLimits,
-    StoreLimitsBuilder,
+    Config, InstanceAllocationStrategy, PoolConcurrencyLimitError, PoolingAllocationConfig, Store,
+    StoreLimits, StoreLimitsBuilder,
 };
 
 /// The types of `policy.wit`, generated.
@@ -38,10 +39,11 @@ impl Spend {
         fuel: 10_000_000,
         warm: true,
     };
-    /// A tenant's: a plain policy burns about 10,000, and two million are over in
-    /// half a millisecond. Nothing of one decision is there at the next.
+    /// A tenant's: a plain policy burns about 8,000, and half a million are over in
+    /// an eighth of a millisecond, no more than a token or two take themselves.
+    /// Nothing of one decision is there at the next.
     pub(super) const TENANT: Self = Self {
-        fuel: 2_000_000,
+        fuel: 500_000,
         warm: false,
     };
 }
@@ -58,10 +60,24 @@ const MEMORY: usize = 8 << 20;
 const ANSWER: usize = 256 << 10;
 /// A guest's stack, in bytes.
 const STACK: usize = 256 << 10;
-/// How many instances may exist at a time.
+/// How many instances there is room for.
 const INSTANCES: u32 = 256;
-/// How many warm instances of a module are kept.
+/// How many modules may be asked at a time. Each runs on a thread that does nothing
+/// else meanwhile, so that it is about as many as there are processors.
+const RUNNING: usize = 64;
+/// How many instances of core modules one of a component has at most.
+const CORE_INSTANCES: u32 = 4;
+/// How many warm instances of a module are kept, and of all modules.
 const WARM: usize = 2;
+const WARM_IN_ALL: usize = 64;
+/// How much of an instance's memory and tables is cleared by writing and not by the
+/// kernel, in bytes: a module of the SDK has no more, and its decision then makes no
+/// system call, of which each stops every thread of the process.
+const CLEARED: usize = 128 << 10;
+const TABLES_CLEARED: usize = 4 << 10;
+/// How many instances that are not in use keep so much, of modules that others took
+/// turns with.
+const UNUSED: u32 = 32;
 /// After how many decisions a warm instance is made anew, so that what a module
 /// leaks never adds up to its limit.
 const DECISIONS_PER_INSTANCE: u32 = 1_000;
@@ -84,6 +100,11 @@ impl From<wasmtime::Error> for Trapped {
     }
 }
 
+/// No module can be asked at this moment; none is to blame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many policies are asked at a time")]
+pub struct Busy;
+
 /// What a module said, and what it burnt.
 pub(super) struct Answered {
     pub(super) said: Result<types::Decision, Trapped>,
@@ -94,6 +115,8 @@ pub(super) struct Answered {
 pub struct Engine {
     engine: wasmtime::Engine,
     linker: Linker<StoreLimits>,
+    running: Semaphore,
+    warm: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -115,6 +138,8 @@ struct Instance {
     store: Store<StoreLimits>,
     policy: wit::Policy,
     decisions: u32,
+    /// Its place among the warm ones, once it is one.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// What the compiler and the engine have to agree on. Where instances come from is
@@ -160,12 +185,19 @@ impl Engine {
     /// # Errors
     /// The machine cannot run it.
     pub fn start() -> Result<Self, Trapped> {
+        Self::with_room_for(INSTANCES)
+    }
+
+    fn with_room_for(instances: u32) -> Result<Self, Trapped> {
         let mut pool = PoolingAllocationConfig::default();
-        pool.total_component_instances(INSTANCES)
-            .total_core_instances(INSTANCES)
-            .total_memories(INSTANCES)
-            .total_tables(INSTANCES * 4)
-            .max_memory_size(MEMORY);
+        pool.total_component_instances(instances)
+            .total_core_instances(instances * CORE_INSTANCES)
+            .total_memories(instances)
+            .total_tables(instances * 4)
+            .max_memory_size(MEMORY)
+            .linear_memory_keep_resident(CLEARED)
+            .table_keep_resident(TABLES_CLEARED)
+            .max_unused_warm_slots(UNUSED);
         let mut config = settings();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         let engine = wasmtime::Engine::new(&config)?;
@@ -183,6 +215,8 @@ impl Engine {
         Ok(Self {
             linker: Linker::new(&engine),
             engine,
+            running: Semaphore::new(RUNNING),
+            warm: Arc::new(Semaphore::new(WARM_IN_ALL)),
         })
     }
 
@@ -216,32 +250,52 @@ impl Engine {
     }
 
     /// Asks a module. An instance that trapped is thrown away.
-    pub(super) fn ask(&self, module: &Module, request: &types::Request, spend: Spend) -> Answered {
+    ///
+    /// # Errors
+    /// There is no room for another instance now.
+    pub(super) fn ask(
+        &self,
+        module: &Module,
+        request: &types::Request,
+        spend: Spend,
+    ) -> Result<Answered, Busy> {
+        let _running = self.running.try_acquire().map_err(|_| Busy)?;
         let warm = spend.warm.then(|| module.warm()).flatten();
         let mut instance = match warm.map_or_else(|| self.instantiate(module, spend.fuel), Ok) {
             Ok(instance) => instance,
+            Err(error) if error.is::<PoolConcurrencyLimitError>() => return Err(Busy),
             Err(error) => {
-                return Answered {
+                return Ok(Answered {
                     said: Err(error.into()),
                     // How much of it is not told.
                     fuel: spend.fuel,
-                };
+                });
             }
         };
         let said = instance.ask(request, spend.fuel);
         let left = instance.store.get_fuel().unwrap_or_default();
         let fuel = spend.fuel.saturating_sub(left);
         if said.is_ok() && spend.warm {
+            self.keep(module, instance);
+        }
+        Ok(Answered { said, fuel })
+    }
+
+    /// Keeps an instance for the next decision, where there is a place for it.
+    fn keep(&self, module: &Module, mut instance: Instance) {
+        if instance.place.is_none() {
+            instance.place = Arc::clone(&self.warm).try_acquire_owned().ok();
+        }
+        if instance.place.is_some() {
             module.keep(instance);
         }
-        Answered { said, fuel }
     }
 
     fn instantiate(&self, module: &Module, fuel: u64) -> wasmtime::Result<Instance> {
         let limits = StoreLimitsBuilder::new()
             .memory_size(MEMORY)
             .memories(1)
-            .instances(4)
+            .instances(CORE_INSTANCES as usize)
             .table_elements(10_000)
             .build();
         let mut store = Store::new(&self.engine, limits);
@@ -255,17 +309,18 @@ impl Engine {
             store,
             policy,
             decisions: 0,
+            place: None,
         })
     }
 }
 
 impl Instance {
     fn ask(&mut self, request: &types::Request, fuel: u64) -> Result<types::Decision, Trapped> {
-        // What the start burnt is not burnt twice: a fresh one goes on with the rest.
+        // What the start burnt is not there twice: a fresh one goes on with the rest.
         if self.decisions > 0 {
             self.store.set_fuel(fuel)?;
+            self.store.set_epoch_deadline(EPOCHS);
         }
-        self.store.set_epoch_deadline(EPOCHS);
         self.decisions += 1;
         Ok(self.policy.call_decide(&mut self.store, request)?)
     }
@@ -289,7 +344,67 @@ impl Module {
 
 #[cfg(test)]
 mod tests {
+    use super::super::module_of_text::{DENIES, ENDLESS, compiled, nothing};
     use super::*;
+
+    fn loaded(engine: &Engine, text: &str) -> Module {
+        engine.load(&compiled(text)).unwrap()
+    }
+
+    #[test]
+    fn a_module_that_finds_no_room_is_not_to_blame() {
+        let engine = Engine::with_room_for(1).unwrap();
+        let module = loaded(&engine, DENIES);
+        let ask = || engine.ask(&module, &nothing(), Spend::TENANT);
+        assert!(ask().unwrap().said.is_ok());
+
+        let other = engine.instantiate(&module, 1_000).unwrap();
+        assert_eq!(ask().err(), Some(Busy));
+        drop(other);
+        assert!(ask().unwrap().said.is_ok());
+
+        let all = u32::try_from(RUNNING).unwrap();
+        let running = engine.running.try_acquire_many(all).unwrap();
+        assert_eq!(ask().err(), Some(Busy));
+        drop(running);
+        assert!(ask().unwrap().said.is_ok());
+    }
+
+    #[test]
+    fn warm_instances_of_many_modules_leave_room() {
+        const { assert!(RUNNING + WARM_IN_ALL < INSTANCES as usize) };
+        let engine = Engine::start().unwrap();
+        let modules: Vec<_> = (0..WARM_IN_ALL + 3)
+            .map(|_| loaded(&engine, DENIES))
+            .collect();
+        for module in &modules {
+            let answered = engine.ask(module, &nothing(), Spend::TIER).unwrap();
+            assert!(answered.said.is_ok());
+        }
+        let kept = |module: &Module| module.warm.lock().unwrap().len();
+        assert_eq!(modules.iter().map(kept).sum::<usize>(), WARM_IN_ALL);
+        drop(modules);
+        assert_eq!(engine.warm.available_permits(), WARM_IN_ALL);
+    }
+
+    #[test]
+    fn time_ends_what_fuel_would_not() {
+        let engine = Engine::start().unwrap();
+        let module = loaded(&engine, ENDLESS);
+        let spend = Spend {
+            fuel: u64::MAX,
+            warm: false,
+        };
+        let begun = std::time::Instant::now();
+        let answered = engine.ask(&module, &nothing(), spend).unwrap();
+        let took = begun.elapsed();
+        let why = answered.said.unwrap_err().to_string();
+        assert!(why.contains("interrupt"), "{why}");
+        let deadline = EPOCH * u32::try_from(EPOCHS).unwrap();
+        assert!(took >= deadline - EPOCH, "{took:?}");
+        // Long before the fuel would have been over, however busy the machine.
+        assert!(took < Duration::from_secs(20), "{took:?}");
+    }
 
     #[test]
     fn the_compiler_and_the_engine_agree_though_one_has_a_pool() {

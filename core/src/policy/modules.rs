@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
-use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::artifacts::{Artifact, Artifacts};
@@ -48,8 +47,8 @@ type Kept = Cache<String, Loaded, BySize>;
 pub struct Policies {
     pub(super) engine: Arc<Engine>,
     compiler: Arc<Compiler>,
-    /// One at a time.
-    pub(super) replays: Arc<Semaphore>,
+    /// One at a time, and every tenant its turn.
+    pub(super) replays: Queue,
     /// The operator's: what tenants upload drives none of them out.
     of_tiers: Kept,
     of_tenants: Kept,
@@ -89,9 +88,9 @@ impl Policies {
         Ok(Self {
             engine,
             compiler: Arc::new(compiler),
-            replays: Arc::new(Semaphore::new(1)),
-            of_tiers: kept()?,
-            of_tenants: kept()?,
+            replays: Queue::default(),
+            of_tiers: kept(KEPT)?,
+            of_tenants: kept(KEPT)?,
         })
     }
 
@@ -234,12 +233,13 @@ impl Policies {
     }
 }
 
-fn kept() -> Result<Kept, Trapped> {
+/// Room for `room` bytes of machine code.
+fn kept(room: u64) -> Result<Kept, Trapped> {
     let options = OptionsBuilder::new()
         // One, or the largest module would not fit into any.
         .shards(1)
-        .estimated_items_capacity(usize::try_from(KEPT / USUAL).unwrap_or(usize::MAX))
-        .weight_capacity(KEPT)
+        .estimated_items_capacity(usize::try_from(room / USUAL).unwrap_or(usize::MAX))
+        .weight_capacity(room)
         .build()
         .map_err(|_| Trapped::because("no room can be made for modules"))?;
     Ok(Cache::with_options(
@@ -248,4 +248,55 @@ fn kept() -> Result<Kept, Trapped> {
         DefaultHashBuilder::default(),
         DefaultLifecycle::default(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::module_of_text::{DENIES, compiled};
+    use super::*;
+
+    const ROOM: u64 = 1 << 20;
+
+    /// One whose tenants have less room.
+    fn policies() -> Policies {
+        Policies {
+            of_tenants: kept(ROOM).unwrap(),
+            ..Policies::start(&Pem("a key".to_owned()), "/nowhere".into()).unwrap()
+        }
+    }
+
+    #[test]
+    fn tenants_share_their_room_by_the_size_of_machine_code_and_drive_no_tiers_module_out() {
+        let policies = policies();
+        let artifact = compiled(DENIES);
+        let module = || Ok(Arc::new(policies.engine.load(&artifact).unwrap()));
+        for tier in ["free", "pro"] {
+            policies.of_tiers.insert(tier.to_owned(), module());
+        }
+        let size = artifact.bytes().len() as u64;
+        let most = ROOM / size;
+        // What a tenant asks for again and again stays, whatever others bring.
+        policies.of_tenants.insert("busy".to_owned(), module());
+        for nth in 0..most * 2 {
+            policies.of_tenants.insert(format!("{nth}"), module());
+            assert!(policies.of_tenants.get("busy").is_some(), "{nth}");
+            assert!(policies.of_tenants.weight() <= ROOM, "{nth}");
+        }
+        let kept = policies.of_tenants.len() as u64;
+        assert!((most * 9 / 10..=most).contains(&kept), "{kept} of {most}");
+        assert!(policies.of_tiers.get("free").is_some());
+        assert!(policies.of_tiers.get("pro").is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_loaded_takes_room_too() {
+        let policies = policies();
+        let most = ROOM / REFUSED;
+        for nth in 0..most + 1_000 {
+            let refused = Err("it is no module".to_owned());
+            policies.of_tenants.insert(format!("{nth}"), refused);
+        }
+        assert!(policies.of_tenants.weight() <= ROOM);
+        assert!(policies.of_tenants.len() as u64 <= most);
+    }
 }

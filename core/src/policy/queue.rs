@@ -1,5 +1,5 @@
-//! One compilation at a time, and every tenant its turn: whoever has many waiting
-//! waits for the others' between them.
+//! One compilation, or one replay, at a time, and every tenant its turn: whoever has
+//! many waiting waits for the others' between them.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-/// How many compilations of one tenant may wait.
+/// How many of one tenant may wait.
 const OF_ONE: usize = 4;
 /// How many tenants may wait.
 const TENANTS: usize = 256;
@@ -28,7 +28,7 @@ struct Waiting {
     order: VecDeque<Uuid>,
 }
 
-/// The right to compile, until it is dropped.
+/// The right to go on, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Turn(Queue);
 

@@ -27,8 +27,9 @@ const MOST: u32 = 10_000;
 const USUAL: u32 = 1_000;
 /// How many of those that would be others are shown.
 const MOST_SHOWN: usize = 100;
-/// How long the module may run in all.
-const PATIENCE: Duration = Duration::from_millis(1_000);
+/// How long the module may run in all: whoever waits for another tenant's replay still
+/// has time for its own.
+const PATIENCE: Duration = Duration::from_millis(700);
 
 /// How much is replayed.
 #[derive(Deserialize)]
