@@ -8,6 +8,7 @@ use agentidp_gateway::routes::Defaults;
 use agentidp_verify::{Audience, Audiences, Expected};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use js_sys::Reflect;
 use worker::Env;
 
 /// What an operator sets, in `wrangler.toml` or in workerd's environment.
@@ -47,10 +48,9 @@ pub(crate) fn read(env: &Env) -> Result<Rc<Settings>, String> {
 
 fn from_env(env: &Env) -> Result<Settings, String> {
     let optional = |name: &str| {
-        let value = env
-            .var(name)
-            .map(|value| value.to_string())
-            .unwrap_or_default();
+        // Not by `Env::var`, which fails on the null that workerd binds where its
+        // environment lacks a variable.
+        let value = Reflect::get(env, &name.into()).ok()?.as_string()?;
         Some(value.trim().to_owned()).filter(|value| !value.is_empty())
     };
     let required = |name: &str| optional(name).ok_or_else(|| format!("{name} is required"));
