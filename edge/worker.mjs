@@ -50,12 +50,18 @@ export class ClientLimit {
   }
 
   fetch(request) {
-    return guarded(() => {
-      if (this.#generation !== generation) {
-        this.#inner = new edge.ClientLimit(this.#state, this.#env);
-        this.#generation = generation;
-      }
-      return this.#inner.fetch(request);
-    });
+    return guarded(() => this.#current().fetch(request));
+  }
+
+  alarm() {
+    return guarded(() => this.#current().alarm());
+  }
+
+  #current() {
+    if (this.#generation !== generation) {
+      this.#inner = new edge.ClientLimit(this.#state, this.#env);
+      this.#generation = generation;
+    }
+    return this.#inner;
   }
 }

@@ -76,7 +76,7 @@ async fn chores(app: &App) -> Result<(), sqlx::Error> {
 
 /// Deletes what no cursor, no token and no counter needs: changes that every
 /// replica saw long ago, entries that no living token can fall under and nobody
-/// can lift, marks of periods that are over, and answers that nobody repeats any
+/// can lift, marks of periods that are over, edges' leases, and answers that nobody repeats any
 /// more.
 async fn tidy(database: &Database, now: Now) -> Result<(), sqlx::Error> {
     let day_ago = now.timestamp() - time::Duration::days(1);
@@ -95,6 +95,9 @@ async fn tidy(database: &Database, now: Now) -> Result<(), sqlx::Error> {
     .execute(&mut *connection)
     .await?;
     sqlx::query!("DELETE FROM counter_marks WHERE ends_at < $1", day_ago)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query!("DELETE FROM edge_leases WHERE ends_at < $1", day_ago)
         .execute(&mut *connection)
         .await?;
     sqlx::query!(

@@ -206,22 +206,29 @@ impl Bounded {
 
     /// Counts one under `values`, a value for each label.
     pub(crate) fn count(&self, values: &[&str]) {
+        self.add(values, 1);
+    }
+
+    /// Counts `more` under `values`.
+    pub(crate) fn add(&self, values: &[&str], more: u64) {
         let joined = values.join("\n");
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(counter) = known.get(&joined) {
-            counter.inc();
+            counter.inc_by(more);
             return;
         }
         drop(known);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MOST_SERIES {
-            self.vec.with_label_values(&vec![OTHER; self.labels]).inc();
+            self.vec
+                .with_label_values(&vec![OTHER; self.labels])
+                .inc_by(more);
             return;
         }
         known
             .entry(joined)
             .or_insert_with(|| self.vec.with_label_values(values))
-            .inc();
+            .inc_by(more);
     }
 }
 

@@ -13,14 +13,12 @@ mod support;
 mod journeys {
     mod addresses;
     mod bodies;
-    mod chaos;
     mod clocks;
-    mod cloudflare;
-    mod conformance;
     mod crash;
     mod dev;
     mod documented;
     mod edge;
+    mod edge_leases;
     mod edge_paths;
     mod ending;
     mod export;
@@ -29,7 +27,6 @@ mod journeys {
     mod full_disk;
     mod idempotency;
     mod identity;
-    mod isolates;
     mod isolation;
     mod limits;
     mod lists;

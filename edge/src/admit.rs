@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use agentidp_gateway::credentials;
 use agentidp_verify::Rejected;
-use agentidp_verify::limit::Spent;
+use agentidp_verify::permits::Counted;
 use agentidp_verify::token::bearer;
 
 use crate::call::{Call, Needs};
@@ -15,8 +15,8 @@ use crate::{feed, permits, tokens};
 /// A request that may go on.
 pub(crate) struct Admitted {
     pub(crate) token: Rc<Kept>,
-    /// What the minute has left, where it has a limit.
-    pub(crate) spent: Option<Spent>,
+    /// What its limits have left.
+    pub(crate) counted: Counted,
     /// How old the revocations were, in milliseconds, where that is more than
     /// any other route would have taken: the core is away.
     pub(crate) view_age_ms: Option<u64>,
@@ -46,13 +46,12 @@ pub(crate) async fn admit(call: &Call<'_>, needs: &Needs<'_>) -> Result<Admitted
     }
     gate(&token, needs)?;
 
-    let claims = token.verified().claims();
-    let spent = match feed::requests_per_minute(token.verified()) {
-        None => None,
-        Some(limit) => {
-            Some(permits::spend(call.env, &claims.client_id, limit, feed::window_ms()).await?)
-        }
+    let limit = permits::Limit {
+        minute: feed::requests_per_minute(token.verified()),
+        dead_until: feed::leases_dead_until(token.verified()),
+        window_ms: feed::window_ms(),
     };
+    let counted = permits::spend(call.env, token.verified().claims(), limit).await?;
     // Time has passed since: what is admitted is admitted on a view that is young
     // enough now, and on whatever it has learnt.
     let view_age_ms = feed::still_fresh(needs.away)?;
@@ -62,7 +61,7 @@ pub(crate) async fn admit(call: &Call<'_>, needs: &Needs<'_>) -> Result<Admitted
     }
     Ok(Admitted {
         token,
-        spent,
+        counted,
         view_age_ms,
     })
 }

@@ -15,7 +15,7 @@ pub(crate) const IDENTITY: [&str; 3] = ["X-Agent-Id", "X-Org-Id", "X-Scope"];
 
 /// 200 for a gateway: the identity in headers, the claims in the body.
 pub(crate) fn verified(admitted: &Admitted) -> Result<Response, JsValue> {
-    let (limit, remaining, reset) = glue::limit_of(admitted.spent);
+    let (limit, remaining, reset) = glue::limit_of(admitted.counted.minute);
     admitted.token.show(|shown| {
         let (agent, org, scope) = (&shown.agent, &shown.org, &shown.scope);
         glue::verified(&shown.payload, agent, org, scope, limit, remaining, reset)

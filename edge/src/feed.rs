@@ -165,6 +165,11 @@ pub(crate) fn requests_per_minute(token: &Verified) -> Option<u64> {
     FEED.with_borrow(|feed| feed.view.requests_per_minute(token.claims()))
 }
 
+/// Leases that were granted to the token's client up to then are dead, Unix seconds.
+pub(crate) fn leases_dead_until(token: &Verified) -> Option<u64> {
+    FEED.with_borrow(|feed| feed.view.leases_dead_until(token.claims()))
+}
+
 /// The length of a window, as the core counts them.
 pub(crate) fn window_ms() -> u64 {
     FEED.with_borrow(|feed| feed.window_ms)

@@ -170,7 +170,7 @@ async fn forward(
     }
     match send(&passable.url, &init).await {
         Ok(response) if (200..600).contains(&response.status()) => {
-            let (limit, remaining, reset) = glue::limit_of(admitted.spent);
+            let (limit, remaining, reset) = glue::limit_of(admitted.counted.minute);
             glue::hand_back(
                 &response,
                 limit,

@@ -48,3 +48,7 @@ export function handBack(response, limit, remaining, reset, age) {
   if (age !== undefined) answer.headers.set("X-Revocation-Age", age);
   return answer;
 }
+
+export function randomUuid() {
+  return crypto.randomUUID();
+}

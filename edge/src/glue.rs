@@ -79,4 +79,8 @@ extern "C" {
         reset: f64,
         age: Option<f64>,
     ) -> Result<Response, JsValue>;
+
+    /// A random UUID (RFC 9562 §5.4).
+    #[wasm_bindgen(js_name = randomUuid)]
+    pub(crate) fn random_uuid() -> String;
 }

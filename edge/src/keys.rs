@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use agentidp_verify::statement::Statement;
 use agentidp_verify::{Algorithm, CheckSignature, Jwk, Jwks, Presented, Rejected};
 use js_sys::{Object, Reflect};
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -54,21 +55,42 @@ thread_local! {
 /// # Errors
 /// The set does not have it, or has never been reached.
 pub(crate) async fn find(settings: &Settings, presented: &Presented<'_>) -> Result<Jwk, Rejected> {
+    let kid = presented.unverified_kid();
+    choose(settings, kid, |set| presented.choose(set).cloned()).await
+}
+
+/// The key that must have signed `statement`.
+///
+/// # Errors
+/// The same.
+pub(crate) async fn of_statement(
+    settings: &Settings,
+    statement: &Statement<'_>,
+) -> Result<Jwk, Rejected> {
+    let kid = statement.unverified_kid();
+    choose(settings, kid, |set| statement.choose(set).cloned()).await
+}
+
+async fn choose(
+    settings: &Settings,
+    kid: &str,
+    choose: impl Fn(&Jwks) -> Result<Jwk, Rejected>,
+) -> Result<Jwk, Rejected> {
     let set = get(settings).await?;
-    match presented.choose(&set) {
-        Err(Rejected::UnknownKey) if may_ask(presented.unverified_kid()) => {
+    match choose(&set) {
+        Err(Rejected::UnknownKey) if may_ask(kid) => {
             let fetched = fetch(settings).await;
             let Ok(set) = fetched else {
                 // Nobody knows whether there is such a key by now.
                 return Err(Rejected::UnknownKey);
             };
-            let key = presented.choose(&set).cloned();
+            let key = choose(&set);
             if key == Err(Rejected::UnknownKey) {
-                remember_miss(presented.unverified_kid());
+                remember_miss(kid);
             }
             key
         }
-        chosen => chosen.cloned(),
+        chosen => chosen,
     }
 }
 

@@ -16,6 +16,7 @@ mod feed;
 mod forward;
 mod glue;
 mod keys;
+mod leasing;
 mod permits;
 mod settings;
 mod tokens;

@@ -1,23 +1,26 @@
-//! The isolate's own permits: a client that asks often is given several at a time
-//! by its object, a lease, which saves most requests the way there. A lease grows
-//! with the rate of use and shrinks as the minute empties; what is left of it ends
-//! with the minute. What can be lost is an unspent permit, never a use too many.
+//! The isolate's own calls: a client that asks often is given several at a time by
+//! its object, which saves most requests the way there. A block grows with the rate
+//! of use and shrinks as the limits empty; what is left of it ends with the window.
+//! What can be lost is an unspent call, never a call too many.
 
 use std::cell::RefCell;
 
-use agentidp_verify::Rejected;
-use agentidp_verify::limit::{Permits, Spent, Window, retry_after_s};
+use agentidp_verify::lease::{Figure, Refusal};
+use agentidp_verify::limit::{Window, retry_after_s};
+use agentidp_verify::permits::{Block, Counted, Permits};
+use agentidp_verify::place::Need;
+use agentidp_verify::{Claims, Rejected};
 use quick_cache::unsync::Cache;
 use worker::Env;
 
-use crate::client_limit::lease;
+use crate::client_limit;
 use crate::clock::{core_ms, local_ms};
 
-/// How many clients' permits are kept.
+/// How many clients' calls are kept.
 const MOST_KEPT: usize = 4_096;
-/// The most permits that are asked for together.
-const LARGEST_LEASE: u64 = 512;
-/// A lease that was spent faster than this is followed by a larger one.
+/// The most calls that are asked for together.
+const LARGEST_BLOCK: u64 = 512;
+/// A block that was spent faster than this is followed by a larger one.
 const SOON_MS: u64 = 250;
 /// How long one question keeps others from asking for more than they need.
 const ASKING_MS: u64 = 1_000;
@@ -32,55 +35,102 @@ struct Pool {
     asking_ms: Option<u64>,
 }
 
+/// What a call is counted by.
+#[derive(Clone, Copy)]
+pub(crate) struct Limit {
+    /// Requests a minute; none where the token has no limit.
+    pub(crate) minute: Option<u64>,
+    /// See [`Need::dead_until`].
+    pub(crate) dead_until: Option<u64>,
+    /// The length of a window, milliseconds.
+    pub(crate) window_ms: u64,
+}
+
 thread_local! {
     /// By client and limit: older tokens may carry another one.
     static POOLS: RefCell<Cache<String, Pool>> = RefCell::new(Cache::new(MOST_KEPT));
 }
 
-/// Makes one use of `client_id` against `limit`.
+/// Makes one call of a token with these claims.
 ///
 /// # Errors
-/// The limit is spent, or the client's object cannot be reached.
-pub(crate) async fn spend(
-    env: &Env,
-    client_id: &str,
-    limit: u64,
-    window_ms: u64,
-) -> Result<Spent, Rejected> {
-    let now_ms = core_ms();
-    let window = Window::at(now_ms, window_ms);
-    let pool = &format!("{client_id}:{limit}");
-    if let Some(spent) = spend_own(pool, window, limit) {
-        return Ok(spent);
+/// A limit is spent, or nobody knows.
+pub(crate) async fn spend(env: &Env, claims: &Claims, limit: Limit) -> Result<Counted, Rejected> {
+    let window = Window::at(core_ms(), limit.window_ms);
+    let pool = &match limit.minute {
+        Some(minute) => format!("{}:{minute}", claims.client_id),
+        None => claims.client_id.clone(),
+    };
+    if let Some(counted) = spend_own(pool, window, limit) {
+        return Ok(counted);
     }
     let (wanted, first) = with_pool(pool, |pool| pool.begin(local_ms()));
-    let leased = lease(env, client_id, window, limit, wanted).await;
+    let need = Need {
+        client_id: claims.client_id.clone(),
+        org_id: claims.org_id.clone(),
+        window,
+        limit: limit.minute,
+        dead_until: limit.dead_until,
+        wanted,
+    };
+    let answered = client_limit::block(env, &need).await;
     if first {
         with_pool(pool, |pool| pool.end(local_ms()));
     }
-    let mut leased = leased.map_err(|error| {
+    let block = answered.unwrap_or_else(|error| {
         worker::console_error!("client limit: {error}");
-        Rejected::Unavailable {
-            reason: "The limits cannot be reached at the moment.",
-        }
-    })?;
-    let spent = leased.spend();
-    if spent.admitted() {
-        with_pool(pool, |pool| pool.add(leased));
-        return Ok(spent);
+        Block::Unknown
+    });
+    if let Block::Permits(mut permits) = block
+        && permits.allow(window, limit.minute, limit.dead_until)
+        && let Some(counted) = permits.spend()
+    {
+        with_pool(pool, |pool| pool.add(permits, limit.dead_until));
+        return Ok(counted);
     }
-    // Another request's lease may have come meanwhile.
-    spend_own(pool, window, limit).ok_or_else(|| Rejected::RateLimited {
-        spent,
-        retry_after_s: retry_after_s(spent.ends_ms, now_ms),
-    })
+    // Another request's block may have come meanwhile.
+    spend_own(pool, window, limit).ok_or_else(|| refused(block))
 }
 
-fn spend_own(key: &str, window: Window, limit: u64) -> Option<Spent> {
+/// The reason for a refusal.
+fn refused(block: Block) -> Rejected {
+    let after = |figure: Figure| retry_after_s(figure.ends_ms, core_ms());
+    match block {
+        Block::Refused {
+            refusal: Refusal::Minute,
+            minute: Some(minute),
+            ..
+        } => Rejected::RateLimited {
+            spent: minute.refused(),
+            retry_after_s: after(minute),
+        },
+        Block::Refused {
+            refusal: Refusal::Day,
+            day: Some(day),
+            ..
+        } => Rejected::TierLimitExceeded {
+            spent: day.refused(),
+            retry_after_s: after(day),
+        },
+        Block::Refused {
+            refusal: Refusal::OutOfService,
+            ..
+        } => Rejected::Revoked,
+        Block::Refused { .. } | Block::Permits(_) | Block::Unknown => Rejected::Unavailable {
+            reason: "The limits cannot be reached at the moment.",
+        },
+    }
+}
+
+fn spend_own(key: &str, window: Window, limit: Limit) -> Option<Counted> {
     POOLS.with_borrow_mut(|pools| {
         let mut pool = pools.get_mut(key)?;
         let permits = pool.permits.as_mut()?;
-        permits.allow(window, limit).then(|| permits.spend())
+        if permits.allow(window, limit.minute, limit.dead_until) {
+            permits.spend()
+        } else {
+            None
+        }
     })
 }
 
@@ -109,7 +159,7 @@ impl Pool {
             .checked_sub(self.leased_ms)
             .is_some_and(|age| age < SOON_MS);
         self.size = if soon { self.size * 2 } else { self.size / 2 };
-        self.size = self.size.clamp(1, LARGEST_LEASE);
+        self.size = self.size.clamp(1, LARGEST_BLOCK);
         (self.size, true)
     }
 
@@ -118,9 +168,9 @@ impl Pool {
         self.leased_ms = now_ms;
     }
 
-    fn add(&mut self, leased: Permits) {
+    fn add(&mut self, leased: Permits, dead_until: Option<u64>) {
         match &mut self.permits {
-            Some(permits) => permits.add(leased),
+            Some(permits) => permits.add(leased, dead_until),
             None => self.permits = Some(leased),
         }
     }

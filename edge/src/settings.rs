@@ -16,6 +16,8 @@ use worker::Env;
 pub(crate) struct Settings {
     /// `CORE_URL`: where the core is, without a slash at its end.
     pub(crate) core_url: String,
+    /// `EDGE_ID`: for whom the core signs leases.
+    pub(crate) edge_id: String,
     /// `EDGE_ID` and `EDGE_SECRET`, as an `Authorization` header: this edge's own
     /// credential at the feed.
     pub(crate) feed_authorization: String,
@@ -78,6 +80,7 @@ fn from_env(env: &Env) -> Result<Settings, String> {
     let credential = format!("{}:{}", required("EDGE_ID")?, required("EDGE_SECRET")?);
     Ok(Settings {
         core_url: url(required("CORE_URL")?),
+        edge_id: required("EDGE_ID")?,
         feed_authorization: format!("Basic {}", STANDARD.encode(credential)),
         expected: Expected {
             issuer: required("ISSUER_URL")?,

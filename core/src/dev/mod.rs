@@ -8,7 +8,6 @@ mod echo;
 mod edge;
 mod env_file;
 mod folder;
-mod isolates;
 pub mod postgres;
 
 use std::collections::HashMap;

@@ -1,9 +1,11 @@
-//! What the core tells its edges, and who they are.
+//! What the core tells its edges, which calls they may admit, and who they are.
 
 mod api;
 mod calling;
 mod command;
 mod edges;
+mod lease_store;
+mod leases;
 mod model;
 mod register;
 mod revoke;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use axum::Router;
 
 pub use command::EdgeCommand;
+pub(crate) use lease_store::outstanding;
 pub use register::{RegisteredEdge, is_registered, register};
 use revoke::revoke;
 pub use seen::Seen;
@@ -23,5 +26,5 @@ use crate::app::App;
 
 /// The routes of this feature.
 pub fn routes() -> Router<Arc<App>> {
-    api::routes().merge(edges::routes())
+    api::routes().merge(edges::routes()).merge(leases::routes())
 }

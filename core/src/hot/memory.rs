@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::clock::Now;
-use crate::hot::{Counted, HotError, HotStore, Mark, Tick};
+use crate::hot::{Counted, HotError, HotStore, Leased, Mark, Tick, share};
 
 /// How many operations pass between two sweeps of what has expired.
 const SWEEP_EVERY: u32 = 4_096;
@@ -45,6 +45,21 @@ impl MemoryStore {
 }
 
 impl Inner {
+    /// What the counter comes to with `uses` more.
+    fn add(&mut self, tick: &Tick, uses: u64, now: Now) -> u64 {
+        if let Some(entry) = self.live(&tick.key, now) {
+            entry.value += uses;
+            entry.expires_ms = tick.expires_ms;
+            return entry.value;
+        }
+        let entry = Entry {
+            value: uses,
+            expires_ms: tick.expires_ms,
+        };
+        self.entries.insert(tick.key.clone(), entry);
+        uses
+    }
+
     fn live(&mut self, key: &str, now: Now) -> Option<&mut Entry> {
         self.entries
             .get_mut(key)
@@ -56,22 +71,32 @@ impl Inner {
 impl HotStore for MemoryStore {
     async fn count(&self, ticks: &[Tick], now: Now) -> Result<Counted, HotError> {
         let mut inner = self.lock(now);
-        let values = ticks.iter().map(|tick| {
-            if let Some(entry) = inner.live(&tick.key, now) {
-                entry.value += 1;
-                entry.expires_ms = tick.expires_ms;
-                return entry.value;
-            }
-            let entry = Entry {
-                value: 1,
-                expires_ms: tick.expires_ms,
-            };
-            inner.entries.insert(tick.key.clone(), entry);
-            1
-        });
+        let values = ticks.iter().map(|tick| inner.add(tick, 1, now));
         let values = values.collect();
         Ok(Counted {
             values,
+            epoch: inner.epoch,
+        })
+    }
+
+    async fn lease(
+        &self,
+        tick: &Tick,
+        wanted: u64,
+        limit: Option<u64>,
+        now: Now,
+    ) -> Result<Leased, HotError> {
+        let mut inner = self.lock(now);
+        let used = inner.live(&tick.key, now).map_or(0, |entry| entry.value);
+        let granted = share(limit.map(|limit| limit.saturating_sub(used)), wanted);
+        let value = if granted > 0 {
+            inner.add(tick, granted, now)
+        } else {
+            used
+        };
+        Ok(Leased {
+            granted,
+            value,
             epoch: inner.epoch,
         })
     }
@@ -108,14 +133,20 @@ impl HotStore for MemoryStore {
         Ok(*self.lock(now).epoch.get_or_insert(now.ms()))
     }
 
-    async fn take_back(&self, keys: &[String], epoch: u64, now: Now) -> Result<(), HotError> {
+    async fn take_back(
+        &self,
+        keys: &[String],
+        uses: u64,
+        epoch: u64,
+        now: Now,
+    ) -> Result<(), HotError> {
         let mut inner = self.lock(now);
         if inner.epoch != Some(epoch) {
             return Ok(());
         }
         for key in keys {
             if let Some(entry) = inner.live(key, now) {
-                entry.value = entry.value.saturating_sub(1);
+                entry.value = entry.value.saturating_sub(uses);
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ mod redis;
 mod suite;
 mod timed;
 
+use agentidp_verify::lease::share;
 use async_trait::async_trait;
 
 pub use memory::MemoryStore;
@@ -48,6 +49,17 @@ pub struct Counted {
     pub epoch: Option<u64>,
 }
 
+/// Uses that were counted before they are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leased {
+    /// How many.
+    pub granted: u64,
+    /// What the counter has come to with them.
+    pub value: u64,
+    /// When the store began; see [`Counted::epoch`].
+    pub epoch: Option<u64>,
+}
+
 /// The store cannot be reached; the cause is the store's own.
 pub type HotError = ::redis::RedisError;
 
@@ -57,6 +69,16 @@ pub trait HotStore: Send + Sync + std::fmt::Debug {
     /// Counts one use on each counter, in one round trip, and answers with what
     /// each has come to.
     async fn count(&self, ticks: &[Tick], now: Now) -> Result<Counted, HotError>;
+
+    /// Counts a share of `wanted` uses on the counter ([`share`]), so that it never
+    /// goes beyond `limit`: all of it in one step.
+    async fn lease(
+        &self,
+        tick: &Tick,
+        wanted: u64,
+        limit: Option<u64>,
+        now: Now,
+    ) -> Result<Leased, HotError>;
 
     /// What counters have come to, in one round trip; 0 for one that is not there.
     async fn read(&self, keys: &[String], now: Now) -> Result<Counted, HotError>;
@@ -68,10 +90,16 @@ pub trait HotStore: Send + Sync + std::fmt::Debug {
     /// what is written.
     async fn begin_epoch(&self, now: Now) -> Result<u64, HotError>;
 
-    /// Takes one use back from each counter that is still there, in the store that
-    /// began at `epoch`: in a later one the use was not counted. Never makes a
+    /// Takes `uses` back from each counter that is still there, in the store that
+    /// began at `epoch`: in a later one they were not counted. Never makes a
     /// key, never goes below zero.
-    async fn take_back(&self, keys: &[String], epoch: u64, now: Now) -> Result<(), HotError>;
+    async fn take_back(
+        &self,
+        keys: &[String],
+        uses: u64,
+        epoch: u64,
+        now: Now,
+    ) -> Result<(), HotError>;
 
     /// Sets marks, in one round trip.
     async fn mark(&self, marks: &[Mark], now: Now) -> Result<(), HotError>;

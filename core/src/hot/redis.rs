@@ -3,21 +3,36 @@
 
 use std::time::Duration;
 
+use agentidp_verify::lease::{LARGEST, SHARES};
 use async_trait::async_trait;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Script};
 
 use super::group::Group;
 use crate::clock::Now;
-use crate::hot::{Counted, HotError, HotStore, Mark, Tick};
+use crate::hot::{Counted, HotError, HotStore, Leased, Mark, Tick};
 
 /// How long one command may take before the caller is told that it failed.
 const PATIENCE: Duration = Duration::from_millis(800);
 
-/// Takes one back without making a key (`DECR` alone would) and without going
-/// below zero.
-const TAKE_BACK: &str = "local n = redis.call('GET', KEYS[1]) \
-    if n and tonumber(n) > 0 then redis.call('DECR', KEYS[1]) end";
+/// Takes `ARGV[1]` back without making a key (`DECRBY` alone would) and without
+/// going below zero.
+const TAKE_BACK: &str = "local n = tonumber(redis.call('GET', KEYS[1]) or '0') \
+    if n > 0 then redis.call('DECRBY', KEYS[1], math.min(n, tonumber(ARGV[1]))) end";
+
+/// Counts a share of `ARGV[1]`, of what `ARGV[2]` leaves (-1 is no limit), for
+/// `ARGV[3]` milliseconds; answers with how many, and what that came to.
+const LEASE: &str = "local used = tonumber(redis.call('GET', KEYS[1]) or '0') \
+    local granted, limit = tonumber(ARGV[1]), tonumber(ARGV[2]) \
+    if limit >= 0 then \
+      local left = math.max(limit - used, 0) \
+      granted = math.min(granted, math.max(math.floor(left / tonumber(ARGV[4])), 1), left) \
+    end \
+    if granted > 0 then \
+      used = redis.call('INCRBY', KEYS[1], granted) \
+      redis.call('PEXPIRE', KEYS[1], ARGV[3]) \
+    end \
+    return {granted, used}";
 
 /// Sets a counter that is below `ARGV[1]` to it, for `ARGV[2]` milliseconds.
 const RAISE: &str = "if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then \
@@ -31,6 +46,7 @@ pub struct RedisStore {
     connection: ConnectionManager,
     group: Group,
     take_back: Script,
+    lease: Script,
     raise: Script,
 }
 
@@ -56,8 +72,16 @@ impl RedisStore {
             group: Group::start(connection.clone()),
             connection,
             take_back: Script::new(TAKE_BACK),
+            lease: Script::new(LEASE),
             raise: Script::new(RAISE),
         })
+    }
+
+    async fn epoch(&self) -> Result<Option<u64>, HotError> {
+        redis::cmd("GET")
+            .arg(EPOCH)
+            .query_async(&mut self.connection.clone())
+            .await
     }
 }
 
@@ -65,6 +89,33 @@ impl RedisStore {
 impl HotStore for RedisStore {
     async fn count(&self, ticks: &[Tick], now: Now) -> Result<Counted, HotError> {
         self.group.count(ticks, now).await
+    }
+
+    async fn lease(
+        &self,
+        tick: &Tick,
+        wanted: u64,
+        limit: Option<u64>,
+        now: Now,
+    ) -> Result<Leased, HotError> {
+        let limit = limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
+        let (granted, value): (u64, u64) = self
+            .lease
+            .key(&tick.key)
+            .arg(wanted.min(LARGEST))
+            .arg(limit)
+            .arg(left_ms(tick.expires_ms, now))
+            .arg(SHARES)
+            .invoke_async(&mut self.connection.clone())
+            .await?;
+        // Asked after it was counted: a store that began in between is a later one,
+        // and whoever goes by it counts anew.
+        let epoch = self.epoch().await?;
+        Ok(Leased {
+            granted,
+            value,
+            epoch,
+        })
     }
 
     async fn read(&self, keys: &[String], _: Now) -> Result<Counted, HotError> {
@@ -95,12 +146,14 @@ impl HotStore for RedisStore {
         Ok(epoch)
     }
 
-    async fn take_back(&self, keys: &[String], epoch: u64, _: Now) -> Result<(), HotError> {
-        let began: Option<u64> = redis::cmd("GET")
-            .arg(EPOCH)
-            .query_async(&mut self.connection.clone())
-            .await?;
-        if began != Some(epoch) {
+    async fn take_back(
+        &self,
+        keys: &[String],
+        uses: u64,
+        epoch: u64,
+        _: Now,
+    ) -> Result<(), HotError> {
+        if self.epoch().await? != Some(epoch) {
             return Ok(());
         }
         for key in keys {
@@ -108,6 +161,7 @@ impl HotStore for RedisStore {
             let _: () = self
                 .take_back
                 .key(key)
+                .arg(uses)
                 .invoke_async(&mut connection)
                 .await?;
         }

@@ -66,7 +66,7 @@ async fn taking_back_never_makes_a_key_and_never_goes_below_zero() {
         let (used, unused) = (key("used"), key("unused"));
         let began = store.begin_epoch(now).await.unwrap();
         store
-            .take_back(std::slice::from_ref(&unused), began, now)
+            .take_back(std::slice::from_ref(&unused), 1, began, now)
             .await
             .unwrap();
         assert!(!store.exists(&unused, now).await.unwrap());
@@ -74,7 +74,7 @@ async fn taking_back_never_makes_a_key_and_never_goes_below_zero() {
         store.count(&[in_a_minute(&used, now)], now).await.unwrap();
         for _ in 0..3 {
             store
-                .take_back(std::slice::from_ref(&used), began, now)
+                .take_back(std::slice::from_ref(&used), 1, began, now)
                 .await
                 .unwrap();
         }
@@ -85,10 +85,49 @@ async fn taking_back_never_makes_a_key_and_never_goes_below_zero() {
         assert_eq!(count().await, [1]);
         // What was counted in a store that was lost is not in this one.
         store
-            .take_back(std::slice::from_ref(&used), began - 1, now)
+            .take_back(std::slice::from_ref(&used), 1, began - 1, now)
             .await
             .unwrap();
         assert_eq!(count().await, [2]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_is_a_share_and_never_goes_beyond_the_limit() {
+    both(async |store| {
+        let now = Now::read();
+        let (limited, free) = (key("limited"), key("free"));
+        let began = store.begin_epoch(now).await.unwrap();
+        let lease = async |key: &str, wanted, limit| {
+            let leased = store
+                .lease(&in_a_minute(key, now), wanted, limit, now)
+                .await;
+            let leased = leased.unwrap();
+            assert_eq!(leased.epoch, Some(began));
+            (leased.granted, leased.value)
+        };
+        assert_eq!(lease(&limited, 64, Some(0)).await, (0, 0));
+        assert!(!store.exists(&limited, now).await.unwrap());
+        assert_eq!(lease(&limited, 64, Some(100)).await, (12, 12));
+        assert_eq!(lease(&limited, 5, Some(100)).await, (5, 17));
+        let mut total = 17;
+        for _ in 0..60 {
+            let (granted, value) = lease(&limited, 64, Some(100)).await;
+            total += granted;
+            assert_eq!(value, total);
+        }
+        assert_eq!(total, 100);
+        assert_eq!(lease(&limited, 1, Some(99)).await, (0, 100));
+        let keys = std::slice::from_ref(&limited);
+        store.take_back(keys, 30, began, now).await.unwrap();
+        assert_eq!(lease(&limited, 1, Some(100)).await, (1, 71));
+        store.take_back(keys, 1_000, began, now).await.unwrap();
+        assert_eq!(lease(&limited, 1, Some(100)).await, (1, 1));
+        assert_eq!(lease(&free, 300, None).await, (300, 300));
+        assert_eq!(lease(&free, u64::MAX, None).await, (4_096, 4_396));
+        let huge = u64::MAX - 1;
+        assert_eq!(lease(&free, 7, Some(huge)).await, (7, 4_403));
     })
     .await;
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use super::{Counted, HotError, HotStore, Mark, Tick};
+use super::{Counted, HotError, HotStore, Leased, Mark, Tick};
 use crate::clock::Now;
 use crate::metrics::Metrics;
 
@@ -52,8 +52,25 @@ impl HotStore for Timed {
         self.time("get", self.store.read(keys, now)).await
     }
 
-    async fn take_back(&self, keys: &[String], epoch: u64, now: Now) -> Result<(), HotError> {
-        self.time("decr", self.store.take_back(keys, epoch, now))
+    async fn lease(
+        &self,
+        tick: &Tick,
+        wanted: u64,
+        limit: Option<u64>,
+        now: Now,
+    ) -> Result<Leased, HotError> {
+        self.time("incrby", self.store.lease(tick, wanted, limit, now))
+            .await
+    }
+
+    async fn take_back(
+        &self,
+        keys: &[String],
+        uses: u64,
+        epoch: u64,
+        now: Now,
+    ) -> Result<(), HotError> {
+        self.time("decr", self.store.take_back(keys, uses, epoch, now))
             .await
     }
 

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use super::LimitError;
 use crate::app::App;
 use crate::clock::{Now, from_ms};
-use crate::hot::{self, HotError, Tick};
+use crate::hot::{self, HotError, Leased, Tick};
 
 /// How many counters' marks are remembered, about 150 bytes each. One that was
 /// forgotten is read or written once more.
@@ -117,6 +117,37 @@ impl Ledger {
             .map(|counter| counter.tick.key.clone())
             .collect();
         self.ask(app, counters, Asked::Read(&keys), now).await
+    }
+
+    /// Counts a share of `wanted` uses on a counter, within its limit, and has its
+    /// mark on disk.
+    pub(super) async fn lease(
+        &self,
+        app: &App,
+        counter: &Counter,
+        wanted: u64,
+        now: Now,
+    ) -> Result<Leased, LimitError> {
+        let counters = std::slice::from_ref(counter);
+        let mut epoch = match self.epoch() {
+            Some(epoch) => epoch,
+            None => self.adopt(app).await?,
+        };
+        for _ in 0..ATTEMPTS {
+            self.raise(app, counters, epoch, now).await?;
+            let leased = app
+                .hot
+                .lease(&counter.tick, wanted, counter.limit, now)
+                .await?;
+            if leased.epoch == Some(epoch) {
+                let values = vec![leased.value];
+                let counts = Counts { values, epoch };
+                self.settle(app, counters, &counts, now).await?;
+                return Ok(leased);
+            }
+            epoch = self.adopt(app).await?;
+        }
+        Err(LimitError::Unsettled)
     }
 
     /// Asks a store that has what it should have of `counters`.

@@ -3,6 +3,7 @@
 //! made first and looked at after: nobody gets past a limit by asking at once.
 //! What the ledger has on disk outlives the store.
 
+mod lease;
 pub(crate) mod ledger;
 mod usage;
 
@@ -21,6 +22,7 @@ use crate::hot::{HotError, Tick};
 use crate::ids::OrgId;
 use crate::tenants::Tier;
 
+pub(crate) use lease::{Debit, Debited, credit, debit};
 use ledger::Counter;
 pub use ledger::{Ledger, Mark};
 pub(crate) use usage::{Usage, used_by_client, used_by_tenant, used_with_another};
@@ -156,7 +158,7 @@ impl Charge {
     /// Takes day and month back; the window stays counted. Where that fails, a
     /// use too many stays counted, never one too few.
     pub async fn take_back(self, app: &App, now: Now) {
-        if let Err(error) = app.hot.take_back(&self.periods, self.epoch, now).await {
+        if let Err(error) = app.hot.take_back(&self.periods, 1, self.epoch, now).await {
             tracing::error!("Redis client error {error}");
         }
     }
@@ -194,9 +196,13 @@ impl Limit {
         }
     }
 
+    fn calls_key(org_id: OrgId) -> String {
+        format!("rate:tier:calls:{org_id}")
+    }
+
     /// The tenant's calls of the day.
     fn calls(org_id: OrgId, tier: &Tier, now: Now) -> Self {
-        let day = format!("rate:tier:calls:{org_id}");
+        let day = Self::calls_key(org_id);
         let limit = tier.calls_per_day;
         Self::period("calls_per_day", day.clone(), day, day_of(now), limit)
     }

@@ -25,6 +25,17 @@ pub(crate) struct Usage {
     resets_at: OffsetDateTime,
 }
 
+impl Usage {
+    /// The same where `calls` were counted and are not used yet: they are not left
+    /// either.
+    pub(crate) const fn without(self, calls: u64) -> Self {
+        Self {
+            used: self.used.saturating_sub(calls),
+            ..self
+        }
+    }
+}
+
 /// The tenant's calls and tokens of the day.
 ///
 /// # Errors

@@ -13,6 +13,7 @@ use super::store;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::clock::Now;
+use crate::edge_sync;
 use crate::error::Failure;
 use crate::ids::{AgentId, OrgId};
 use crate::limits::{self, Usage};
@@ -28,8 +29,18 @@ pub(super) fn routes() -> Router<Arc<App>> {
 /// What the tenant's agents have used together.
 #[derive(Serialize)]
 struct TenantUsage {
-    calls_today: Usage,
+    calls_today: Calls,
     tokens_today: Usage,
+}
+
+/// Calls of the core's API and at the edges.
+#[derive(Serialize)]
+struct Calls {
+    #[serde(flatten)]
+    usage: Usage,
+    /// Calls that edges have leased and not used so far as is known: neither used
+    /// nor left. What they do not use comes back.
+    leased: u64,
 }
 
 async fn of_tenant(
@@ -46,11 +57,15 @@ async fn of_tenant(
         .await?
         .ok_or(Failure::NotFound)?;
     let tier = store::tier_of(&mut *connection, org_id).await?;
+    let now = Now::read();
+    let leased = edge_sync::outstanding(&mut connection, org_id, now).await?;
     drop(connection);
-    let [calls_today, tokens_today] =
-        limits::used_by_tenant(&app, org_id, &tier, Now::read()).await?;
+    let [calls_today, tokens_today] = limits::used_by_tenant(&app, org_id, &tier, now).await?;
     Ok(Json(TenantUsage {
-        calls_today,
+        calls_today: Calls {
+            usage: calls_today.without(leased),
+            leased,
+        },
         tokens_today,
     }))
 }

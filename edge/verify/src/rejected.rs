@@ -55,6 +55,13 @@ pub enum Rejected {
         /// Whole seconds until it is worth trying again.
         retry_after_s: u64,
     },
+    /// The tenant's calls of the day are spent.
+    TierLimitExceeded {
+        /// The count that was refused.
+        spent: Spent,
+        /// Whole seconds until the day ends.
+        retry_after_s: u64,
+    },
     /// The verifier cannot tell, so it refuses.
     Unavailable {
         /// What is missing; safe to say.
@@ -106,6 +113,7 @@ impl Rejected {
             Self::RepeatedToken | Self::TokenInQuery => (400, "INVALID_REQUEST"),
             Self::InsufficientScope { .. } => (403, "FORBIDDEN"),
             Self::RateLimited { .. } => (429, "RATE_LIMIT_EXCEEDED"),
+            Self::TierLimitExceeded { .. } => (429, "tier_limit_exceeded"),
             Self::Unavailable { .. } => (503, "SERVICE_UNAVAILABLE"),
             Self::Missing
             | Self::TooLong
@@ -129,12 +137,15 @@ impl Rejected {
             message: self.message(),
             challenge: self.challenge(hints),
             retry_after_s: match self {
-                Self::RateLimited { retry_after_s, .. } => Some(*retry_after_s),
+                Self::RateLimited { retry_after_s, .. }
+                | Self::TierLimitExceeded { retry_after_s, .. } => Some(*retry_after_s),
                 Self::Unavailable { .. } => Some(UNAVAILABLE_RETRY_S),
                 _ => None,
             },
             spent: match self {
-                Self::RateLimited { spent, .. } => Some(*spent),
+                Self::RateLimited { spent, .. } | Self::TierLimitExceeded { spent, .. } => {
+                    Some(*spent)
+                }
                 _ => None,
             },
         }
@@ -163,6 +174,7 @@ impl Rejected {
             Self::Revoked => "Token has been revoked.",
             Self::InsufficientScope { .. } => "Token lacks a scope that this call needs.",
             Self::RateLimited { .. } => "The limit of requests in this window is spent.",
+            Self::TierLimitExceeded { .. } => "The limit of the tenant's tier is spent.",
             Self::Unavailable { reason } => reason,
         }
     }

@@ -73,6 +73,25 @@ impl Revocations {
 }
 
 impl Revocations {
+    /// Leases of calls that were granted up to then are dead, Unix seconds: the latest
+    /// entry that names the token's client, its tenant or its tier.
+    pub fn leases_dead_until(&self, claims: &Claims) -> Option<u64> {
+        let until = |kind: Kind, id: &str| {
+            let span = self.entries[kind as usize].get(id)?;
+            // One that was not lifted ends whatever there is.
+            Some(span.lifted_at.unwrap_or(u64::MAX))
+        };
+        [
+            until(Kind::Agent, &claims.client_id),
+            until(Kind::Tenant, &claims.org_id),
+            until(Kind::Cap, &claims.org_id),
+            until(Kind::TierCap, &claims.tier),
+        ]
+        .into_iter()
+        .flatten()
+        .max()
+    }
+
     /// The requests a minute that the token may make: what it carries, or what a
     /// downgrade since has capped it to: its tenant's, or its tier's own.
     pub fn requests_per_minute(&self, claims: &Claims) -> Option<u64> {
@@ -178,6 +197,31 @@ mod tests {
         assert_eq!(view.cursor(), 2);
         view.forget_expired(500);
         assert!(!view.kill(&token(300)));
+    }
+
+    #[test]
+    fn an_entry_for_a_client_its_tenant_or_its_tier_ends_older_leases() {
+        for (kind, id) in [
+            (Kind::Agent, "agent"),
+            (Kind::Tenant, "org"),
+            (Kind::Cap, "org"),
+            (Kind::TierCap, "free"),
+        ] {
+            let lifted = view(kind, id, Some(100));
+            assert_eq!(lifted.leases_dead_until(&token(500)), Some(100), "{kind:?}");
+            let whole = view(kind, id, None);
+            assert_eq!(whole.leases_dead_until(&token(500)), Some(u64::MAX));
+            assert_eq!(
+                view(kind, "other", None).leases_dead_until(&token(500)),
+                None
+            );
+        }
+        for kind in [Kind::Token, Kind::Grant] {
+            assert_eq!(
+                view(kind, "agent", None).leases_dead_until(&token(500)),
+                None
+            );
+        }
     }
 
     #[test]

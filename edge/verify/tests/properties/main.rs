@@ -4,6 +4,7 @@
 
 mod feed;
 mod jwks;
+mod lease;
 mod limit;
 mod revocations;
 mod strict_json;
