@@ -11,17 +11,17 @@ APT := apt-get install --yes --no-install-recommends
 # each other choice would compile much of it again.
 MEMBERS := --workspace --exclude agentidp-edge
 
-.PHONY: help dev test bench lint fuzz sqlx toolchain edge policies clients peers python redis stack nextest
+.PHONY: help dev test bench lint fuzz edge-conformance sqlx toolchain edge cloudflare policies clients peers python redis stack nextest
 
 help: ## Show this list.
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 \t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' Makefile
 
 dev: toolchain edge ## Build and start everything on this machine, on the embedded default.
 	@echo "Building the core (the first time takes some minutes)..."
 	@$(CARGO) build --release --locked --package agentidp-core --bin agentidp
 	@exec target/release/agentidp dev
 
-test: toolchain edge policies clients redis stack nextest ## Run every test, against a real Postgres and a real Redis.
+test: toolchain edge cloudflare policies clients redis stack nextest ## Run every test, against a real Postgres and a real Redis.
 	@FUZZ_SECONDS=4 fuzz/run.sh
 	@echo "Building the tests..."
 	@$(CARGO) build --release --locked $(MEMBERS) --examples
@@ -53,6 +53,10 @@ lint: toolchain ## Check formatting, clippy and rustdoc, with warnings denied.
 fuzz: toolchain ## Fuzz the parsers, each for FUZZ_SECONDS (60 unless it is set).
 	@FUZZ_SECONDS="$${FUZZ_SECONDS:-60}" fuzz/run.sh
 
+edge-conformance: ## Ask the edge at URL whether it does what an edge must; docs/edge.md says what else it may be told.
+	@test -n "$(URL)" || { echo "URL is required: make edge-conformance URL=https://…"; exit 1; }
+	@$(CARGO) run --quiet --release --locked --package agentidp-edge-conformance
+
 sqlx: ## Check the statements against the schema and renew .sqlx; DATABASE_URL names a migrated database.
 	@test -n "$$DATABASE_URL" || { echo "set DATABASE_URL to a database that agentidp migrate has migrated"; exit 1; }
 	rm -rf .sqlx && mkdir .sqlx
@@ -71,6 +75,10 @@ edge: # The Worker, and workerd to run it in.
 	  || { echo "Installing workerd..."; npm ci --silent --prefix edge; }
 	@echo "Building the edge (the first time takes some minutes)..."
 	@$(CARGO) run --release --locked --package agentidp-edge-bundle
+
+cloudflare: # Cloudflare's own tools: wrangler, and miniflare to run the edge in.
+	@test edge/cloudflare/node_modules/.package-lock.json -nt edge/cloudflare/package-lock.json \
+	  || { echo "Installing wrangler..."; npm ci --silent --prefix edge/cloudflare; }
 
 policies: # The tests of the SDK and the examples, and their modules: the journeys run them.
 	@echo "Building the policies..."

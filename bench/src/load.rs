@@ -229,6 +229,13 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
+/// The one that `of_1000` thousandths are at most.
+pub(crate) fn quantile_of(sorted: &[f64], of_1000: usize) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    let at = (last * of_1000).div_ceil(1000);
+    sorted.get(at).copied().unwrap_or(f64::NAN)
+}
+
 /// Each figure's own median over the rounds.
 pub(crate) fn median_of(rounds: &[Measured]) -> Measured {
     let of = |figure: fn(&Measured) -> f64| median(rounds.iter().map(figure));
@@ -264,6 +271,11 @@ mod tests {
     fn the_median_is_one_of_them() {
         assert!((median([3.0, 1.0, 2.0]) - 2.0).abs() < 1e-9);
         assert!((median([4.0, 1.0]) - 1.0).abs() < 1e-9);
+        let sorted = [1.0, 2.0, 3.0, 4.0];
+        let [p50, p99, largest] = [500, 990, 1000].map(|of| quantile_of(&sorted, of));
+        assert!((p50 - 3.0).abs() < 1e-9);
+        assert!((p99 - 4.0).abs() < 1e-9 && (largest - 4.0).abs() < 1e-9);
+        assert!(quantile_of(&[], 500).is_nan());
     }
 
     /// Asks a server that says `answers`, one after another.

@@ -9,6 +9,7 @@
 
 mod bundle;
 mod ceiling;
+mod chaos;
 mod check;
 mod cpu;
 mod crowd;
@@ -28,6 +29,8 @@ mod policies;
 mod ports;
 mod report;
 mod report_policies;
+mod report_revocation;
+mod revocation;
 mod service;
 mod start;
 mod stores;
@@ -46,6 +49,8 @@ use service::Service;
 use stores::{Folder, Stores};
 use verify::Alg;
 
+const USAGE: &str = "usage: agentidp-bench [--quick | --edge | --policies [--quick] | --revocation | --chaos]";
+
 /// What can go wrong here ends the run.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -58,8 +63,10 @@ fn main() -> ExitCode {
         ["--edge"] => run_edge(Plan::FULL),
         ["--policies"] => run_policies(Plan::FULL),
         ["--policies", "--quick"] => run_policies(Plan::QUICK),
+        ["--revocation"] => run_revocation(Plan::FULL),
+        ["--chaos"] => on_this_thread(Plan::FULL, chaos::run()),
         ["ceiling", settings] => run_ceiling(settings),
-        _ => Err("usage: agentidp-bench [--quick | --edge | --policies [--quick]]".into()),
+        _ => Err(USAGE.into()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -102,6 +109,22 @@ fn run_edge(plan: Plan) -> Outcome<()> {
     })
 }
 
+/// Revocation alone; it prints what it would write, and writes nothing.
+fn run_revocation(plan: Plan) -> Outcome<()> {
+    on_this_thread(plan, async {
+        let folder = Folder::temporary()?;
+        let stores = Stores::start().await?;
+        let mut service = Service::start(&stores, &folder, Alg::EdDSA).await?;
+        let rows = revocation::measure(&plan, &service, &folder, &mut HashSet::new()).await?;
+        service.stop().await;
+        stores.stop().await;
+        let mut text = String::new();
+        report_revocation::write(&rows, &mut text)?;
+        say(text);
+        Ok(())
+    })
+}
+
 /// Policies alone; it prints what it would write, and writes nothing.
 fn run_policies(plan: Plan) -> Outcome<()> {
     on_this_thread(plan, async {
@@ -129,7 +152,7 @@ async fn bench(plan: Plan) -> Outcome<()> {
     let stores = Stores::start().await?;
     let facts = facts::read(&stores).await?;
     let mut tokens = Vec::new();
-    let mut edge = Vec::new();
+    let (mut edge, mut revocation) = (Vec::new(), Vec::new());
     for alg in [Alg::EdDSA, Alg::ES256] {
         say(format!("POST /token, {}:", alg.name()));
         let mut service = Service::start(&stores, &folder, alg).await?;
@@ -138,6 +161,8 @@ async fn bench(plan: Plan) -> Outcome<()> {
         if alg == Alg::EdDSA {
             say("The edge:");
             edge = edge::measure(&plan, &service, &folder, &mut jtis).await?;
+            say("Revocation:");
+            revocation = revocation::measure(&plan, &service, &folder, &mut jtis).await?;
         }
         service.check_record(&stores, &jtis).await?;
         service.stop().await;
@@ -155,6 +180,7 @@ async fn bench(plan: Plan) -> Outcome<()> {
         facts,
         tokens,
         edge,
+        revocation,
         policies,
         memory,
         start,

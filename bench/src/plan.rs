@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) starts: usize,
     /// Tenants with a module of their own.
     pub(crate) crowd: usize,
+    /// Tokens that are revoked, for each number of isolates.
+    pub(crate) revocations: usize,
     /// What all of it may take.
     pub(crate) patience: Duration,
 }
@@ -45,7 +47,8 @@ impl Plan {
         asking: 60_000,
         starts: 7,
         crowd: 1_000,
-        patience: Duration::from_secs(1_500),
+        revocations: 12,
+        patience: Duration::from_secs(1_600),
     };
 
     pub(crate) const QUICK: Self = Self {
@@ -59,6 +62,7 @@ impl Plan {
         asking: 500,
         starts: 1,
         crowd: 20,
+        revocations: 1,
         patience: Duration::from_secs(300),
     };
 

@@ -13,7 +13,7 @@ use crate::policies::Policies;
 use crate::start::Start;
 use crate::tokens::Who;
 use crate::verify::Alg;
-use crate::{Outcome, edge, plot, report_policies, tokens};
+use crate::{Outcome, edge, plot, report_policies, report_revocation, revocation, tokens};
 
 const BEGIN: &str = "<!-- make bench writes from here -->";
 const END: &str = "<!-- to here -->";
@@ -23,6 +23,7 @@ pub(crate) struct Results {
     pub(crate) facts: Facts,
     pub(crate) tokens: Vec<tokens::Row>,
     pub(crate) edge: Vec<edge::Row>,
+    pub(crate) revocation: Vec<revocation::Row>,
     pub(crate) policies: Policies,
     pub(crate) memory: Memory,
     pub(crate) start: Start,
@@ -52,6 +53,7 @@ fn text(results: &Results) -> Outcome<String> {
     )?;
     tokens_text(results, &mut text)?;
     edge_text(results, &mut text)?;
+    report_revocation::write(&results.revocation, &mut text)?;
     report_policies::write(&results.policies, &mut text)?;
     budgets_text(results, &mut text)?;
     Ok(text)
@@ -201,7 +203,9 @@ fn budgets_text(results: &Results, text: &mut String) -> Outcome<()> {
             350.0,
         ),
     ];
-    let rows = rows.into_iter().chain(results.policies.budgets());
+    let revocation = report_revocation::budgets(&results.revocation);
+    let rows = rows.into_iter().chain(revocation);
+    let rows = rows.chain(results.policies.budgets());
     writeln!(
         text,
         "### Budgets\n\n| what | figure | budget | kept |\n| --- | ---: | ---: | --- |"

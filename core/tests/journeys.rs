@@ -13,7 +13,10 @@ mod support;
 mod journeys {
     mod addresses;
     mod bodies;
+    mod chaos;
     mod clocks;
+    mod cloudflare;
+    mod conformance;
     mod crash;
     mod dev;
     mod documented;
@@ -27,6 +30,7 @@ mod journeys {
     mod full_disk;
     mod idempotency;
     mod identity;
+    mod isolates;
     mod isolation;
     mod limits;
     mod lists;

@@ -64,6 +64,17 @@ impl Files {
         })?;
         Ok(Self { workerd, config })
     }
+
+    /// workerd's configuration, beside the bundle.
+    pub(super) fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// The same workerd with another configuration.
+    pub(super) fn with_config(&self, config: PathBuf) -> Self {
+        let workerd = self.workerd.clone();
+        Self { workerd, config }
+    }
 }
 
 /// A running workerd.
@@ -122,6 +133,11 @@ impl Edge {
             "the edge does not start; its log is {}",
             log.display()
         )))
+    }
+
+    /// Its process id, until it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Done when it has ended.

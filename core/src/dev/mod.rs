@@ -8,6 +8,7 @@ mod echo;
 mod edge;
 mod env_file;
 mod folder;
+mod isolates;
 pub mod postgres;
 
 use std::collections::HashMap;

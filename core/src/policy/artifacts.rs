@@ -30,6 +30,7 @@ impl Artifact {
 }
 
 /// What makes and knows artifacts.
+#[derive(Clone)]
 pub(super) struct Artifacts {
     key: hmac::Key,
     /// The name of the compiler with its settings and of the key: with another key
@@ -94,7 +95,12 @@ impl Artifacts {
         let Some(stored) = stored else {
             return Ok(None);
         };
-        let artifact = self.authentic(module_digest, stored.artifact, &stored.mac);
+        let (own, digest) = (self.clone(), module_digest.to_owned());
+        // Of 16 MiB it takes milliseconds, in which this thread would serve nobody else.
+        let authentic = tokio::task::spawn_blocking(move || {
+            own.authentic(&digest, stored.artifact, &stored.mac)
+        });
+        let artifact = authentic.await.unwrap_or_default();
         if artifact.is_none() {
             tracing::error!(
                 "the compiled policy {module_digest} in the database is not what this service stored; it is compiled again"

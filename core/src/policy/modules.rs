@@ -116,7 +116,9 @@ impl Policies {
         module_digest: &str,
         module: Vec<u8>,
     ) -> Result<(), CompileError> {
-        inspect(&module, LARGEST)?;
+        let looked =
+            tokio::task::spawn_blocking(move || inspect(&module, LARGEST).map(|()| module));
+        let module = looked.await.map_err(|_| CompileError::Unavailable)??;
         let known = self.compiler.artifacts.load(database, module_digest);
         if known.await?.is_none() {
             self.compiler

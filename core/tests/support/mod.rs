@@ -22,7 +22,7 @@ pub mod stores;
 pub mod wire;
 
 use std::collections::HashMap;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -335,6 +335,28 @@ impl Deployment {
         std::fs::create_dir_all(&objects).unwrap();
         self.edge = Some(Edge::start(&files, settings, &objects).await.unwrap());
         format!("http://127.0.0.1:{}", settings.port)
+    }
+
+    /// So many isolates of one place, in one workerd; answers with where each is.
+    pub async fn start_isolates(
+        &mut self,
+        isolates: usize,
+        resources: &[&Tenant],
+    ) -> Vec<SocketAddr> {
+        let settings = self.edge_settings(resources, "").await;
+        let others: Vec<u16> = (1..isolates).map(|_| free_port()).collect();
+        let packages = root().join("edge/node_modules");
+        let files = EdgeFiles::find(&root().join("target/edge-bundle"), &packages).unwrap();
+        let bundle = self.folder.join("isolates");
+        std::fs::create_dir_all(&bundle).unwrap();
+        let files = files.with_isolates(&others, &bundle).unwrap();
+        let objects = self.folder.join("objects");
+        std::fs::create_dir_all(&objects).unwrap();
+        self.edge = Some(Edge::start(&files, &settings, &objects).await.unwrap());
+        let ports = std::iter::once(settings.port).chain(others);
+        ports
+            .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+            .collect()
     }
 
     /// Another place beside the first: a workerd and objects of its own. Whoever starts

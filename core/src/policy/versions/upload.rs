@@ -54,9 +54,14 @@ pub(super) async fn upload(
     if upload.module.len() > most {
         return Err(Failure::TooLarge);
     }
-    app.policy
-        .inspect(&upload.module, most)
-        .map_err(|refused| Failure::invalid("module", refused.to_string()))?;
+    let policy = Arc::clone(&app.policy);
+    // At a megabyte it takes milliseconds, in which this thread would serve nobody else.
+    let looked = tokio::task::spawn_blocking(move || {
+        let looked = policy.inspect(&upload.module, most);
+        (looked, upload)
+    });
+    let (looked, upload) = looked.await.map_err(Failure::internal)?;
+    looked.map_err(|refused| Failure::invalid("module", refused.to_string()))?;
 
     let is_new = insert(&app, &caller, org_id, &upload).await?;
     let version = look(&app, &caller, org_id, upload).await?;
