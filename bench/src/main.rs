@@ -32,6 +32,7 @@ mod report_policies;
 mod report_revocation;
 mod revocation;
 mod service;
+mod simulate;
 mod start;
 mod stores;
 mod tenant;
@@ -49,7 +50,7 @@ use service::Service;
 use stores::{Folder, Stores};
 use verify::Alg;
 
-const USAGE: &str = "usage: agentidp-bench [--quick | --edge | --policies [--quick] | --revocation | --chaos]";
+const USAGE: &str = "usage: agentidp-bench [--quick | --edge | --policies [--quick] | --revocation | --chaos | --simulate]";
 
 /// What can go wrong here ends the run.
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         ["--policies", "--quick"] => run_policies(Plan::QUICK),
         ["--revocation"] => run_revocation(Plan::FULL),
         ["--chaos"] => on_this_thread(Plan::FULL, chaos::run()),
+        ["--simulate"] => simulate::run(std::path::Path::new("bench"), 1.0),
         ["ceiling", settings] => run_ceiling(settings),
         _ => Err(USAGE.into()),
     };
