@@ -41,8 +41,8 @@ async fn rows(target: &Target) -> Vec<Row> {
     run(target, |row| println!("{row}")).await.unwrap()
 }
 
-/// Everything was asked but for `skipped`, and nothing failed.
-fn check(rows: &[Row], skipped: &[&str]) {
+/// Nothing failed, and everything was asked but for what this edge need not offer.
+fn check(rows: &[Row], may_be_skipped: &[&str]) {
     let failed: Vec<String> = rows
         .iter()
         .filter(|row| row.failed())
@@ -54,7 +54,8 @@ fn check(rows: &[Row], skipped: &[&str]) {
         .filter(|row| row.skipped())
         .map(|row| row.name)
         .collect();
-    assert_eq!(not_asked, skipped);
+    let all = not_asked.iter().all(|name| may_be_skipped.contains(name));
+    assert!(all, "{not_asked:?}");
     assert!(rows.len() > 20, "{}", rows.len());
 }
 
