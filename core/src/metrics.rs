@@ -38,6 +38,8 @@ pub struct Metrics {
     pub(crate) tenant_api_calls: Bounded,
     /// By `org_id` and `limit_type`: refusals of the day and the month.
     pub(crate) billing_limit_rejections: Bounded,
+    /// By `place` and `state` (`granted`, `used`, `returned`): calls of leases.
+    pub(crate) edge_leases: Bounded,
     /// By `module` (`tier`, `tenant`, `shadow`) and `outcome`.
     pub(crate) policy_decisions: Bounded,
     /// By `org_id` and `module`: a tenant's module that did not decide.
@@ -95,6 +97,12 @@ impl Metrics {
                 "agentidp_policy_decisions_total",
                 "What policies were asked and said.",
                 &["module", "outcome"],
+            )?,
+            edge_leases: Bounded::new(
+                &registry,
+                "agentidp_edge_lease_calls_total",
+                "Calls leased to the places of the edge: granted, and once settled used or returned.",
+                &["place", "state"],
             )?,
             policy_failures: Bounded::new(
                 &registry,

@@ -20,7 +20,6 @@ use crate::tokens::read_basic;
 pub(super) struct CallingEdge {
     pub(super) edge_id: EdgeId,
     /// The operator's name for it.
-    #[expect(dead_code, reason = "for leases and reports")]
     pub(super) place: String,
 }
 

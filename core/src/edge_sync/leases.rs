@@ -45,11 +45,11 @@ async fn answer(
     }
     for settlement in &request.settle {
         let lease_id = lease_id(&settlement.lease_id)?;
-        settle(&app, edge.edge_id, lease_id, settlement.used).await?;
+        settle(&app, &edge, lease_id, settlement.used).await?;
     }
     let lease = match request.question {
         None => None,
-        Some(question) => Some(grant(&app, edge.edge_id, question).await?),
+        Some(question) => Some(grant(&app, &edge, question).await?),
     };
     Ok(([(CACHE_CONTROL, "no-store")], Json(Response { lease })))
 }
@@ -94,8 +94,8 @@ fn read(app: &App, question: &Question, now: Now) -> Result<Asked, Failure> {
 
 /// A signed lease of what could be debited; of nothing, with the reason, where
 /// nothing could.
-async fn grant(app: &App, edge_id: EdgeId, question: Question) -> Result<String, Failure> {
-    let now = Now::read();
+async fn grant(app: &App, edge: &CallingEdge, question: Question) -> Result<String, Failure> {
+    let (now, edge_id) = (Now::read(), edge.edge_id);
     let asked = read(app, &question, now)?;
     let mut connection = app.database.connection().await?;
     let subject = lease_store::subject(&mut connection, asked.org_id, asked.client_id).await?;
@@ -126,7 +126,7 @@ async fn grant(app: &App, edge_id: EdgeId, question: Question) -> Result<String,
     drop(connection);
     let granted = (&subject, &debit);
     let lease = lease(app, edge_id, question, Some(granted), now);
-    count(app, &lease);
+    count(app, &edge.place, &lease);
     sign(app, &lease)
 }
 
@@ -175,9 +175,11 @@ fn sign(app: &App, lease: &Lease) -> Result<String, Failure> {
     })
 }
 
-/// What the metrics say of a lease that was refused.
-fn count(app: &App, lease: &Lease) {
+/// What the metrics say of a lease.
+fn count(app: &App, place: &str, lease: &Lease) {
     let question = &lease.question;
+    let granted = [place, "granted"];
+    app.metrics.edge_leases.add(&granted, lease.granted);
     match lease.refused {
         Some(Refusal::Minute) => app.metrics.rate_limit_hits.count(&[&question.client_id]),
         Some(Refusal::Day) => app
@@ -189,15 +191,18 @@ fn count(app: &App, lease: &Lease) {
 }
 
 /// Settles a lease, once: what was not used comes back into its day.
-async fn settle(app: &App, edge_id: EdgeId, lease_id: Uuid, used: u64) -> Result<(), Failure> {
+async fn settle(app: &App, edge: &CallingEdge, lease_id: Uuid, used: u64) -> Result<(), Failure> {
     let now = Now::read();
     let mut connection = app.database.connection().await?;
-    let settled = lease_store::settle(&mut connection, edge_id, lease_id, used, now).await?;
+    let settled = lease_store::settle(&mut connection, edge.edge_id, lease_id, used, now).await?;
     drop(connection);
     if let Some(settled) = settled {
         let parties = (settled.org_id, settled.client_id);
         let unused = settled.granted - settled.used;
         limits::credit(app, parties, settled.debited, unused, now).await;
+        let place = edge.place.as_str();
+        app.metrics.edge_leases.add(&[place, "used"], settled.used);
+        app.metrics.edge_leases.add(&[place, "returned"], unused);
         if let Some(tier) = settled.tier {
             let labels = [settled.org_id.to_string(), tier];
             let labels = labels.each_ref().map(String::as_str);

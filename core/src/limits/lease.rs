@@ -127,6 +127,22 @@ pub(crate) async fn credit(
     }
 }
 
+/// A tier's calls of a day and requests of a minute; none is no limit.
+pub(crate) type Ceiling = (Option<u64>, Option<u32>);
+
+/// The requests a minute that older tokens have to be held to where a tier gives less
+/// than before. The entry that says so ends older leases too, so a day that is
+/// shorter has one as well; without a limit of the minute leases end with their
+/// window.
+pub(crate) fn cap_after(before: Ceiling, after: Ceiling) -> Option<u32> {
+    fn fell<T: PartialOrd>(before: Option<T>, after: Option<T>) -> bool {
+        after.is_some_and(|after| before.is_none_or(|before| before > after))
+    }
+    after
+        .1
+        .filter(|_| fell(before.0, after.0) || fell(before.1, after.1))
+}
+
 /// The edge's count of a client's minute: one of its own, beside the core's.
 fn minute_of(client_id: AgentId, window: Window, limit: u64) -> Counter {
     Counter {
@@ -143,4 +159,28 @@ fn minute_of(client_id: AgentId, window: Window, limit: u64) -> Counter {
 
 fn minute_key(client_id: AgentId, window: Window) -> String {
     format!("agentidp:edge:{client_id}:{}", window.index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cap_is_needed_where_a_number_has_fallen() {
+        for (before, after, cap) in [
+            ((None, Some(100)), (None, Some(99)), Some(99)),
+            ((None, None), (None, Some(5)), Some(5)),
+            ((None, Some(1)), (None, Some(0)), Some(0)),
+            ((None, Some(100)), (None, Some(100)), None),
+            ((None, Some(100)), (None, Some(101)), None),
+            ((None, Some(100)), (None, None), None),
+            ((None, None), (None, None), None),
+            ((Some(9), Some(100)), (Some(8), Some(100)), Some(100)),
+            ((None, Some(100)), (Some(8), Some(200)), Some(200)),
+            ((Some(8), Some(100)), (None, Some(100)), None),
+            ((Some(9), None), (Some(8), None), None),
+        ] {
+            assert_eq!(cap_after(before, after), cap, "{before:?} {after:?}");
+        }
+    }
 }

@@ -22,7 +22,7 @@ use crate::hot::{HotError, Tick};
 use crate::ids::OrgId;
 use crate::tenants::Tier;
 
-pub(crate) use lease::{Debit, Debited, credit, debit};
+pub(crate) use lease::{Ceiling, Debit, Debited, cap_after, credit, debit};
 use ledger::Counter;
 pub use ledger::{Ledger, Mark};
 pub(crate) use usage::{Usage, used_by_client, used_by_tenant, used_with_another};

@@ -21,6 +21,7 @@ use crate::credentials::IssuedCredential;
 use crate::error::Failure;
 use crate::etag::{self, IfMatch, Versioned};
 use crate::ids::OrgId;
+use crate::limits::cap_after;
 use crate::once::{Created, Creation};
 use crate::page::{Listing, Page};
 use crate::path::Id;
@@ -160,9 +161,7 @@ async fn change(
         let old = store::tier_of(change.connection(), org_id).await?;
         store::set_tier(change.connection(), org_id, tier, now).await?;
         let new = store::tier_of(change.connection(), org_id).await?;
-        if let Some(rpm) = new.requests_per_minute
-            && old.requests_per_minute.is_none_or(|old| old > rpm)
-        {
+        if let Some(rpm) = cap_after(old.ceiling(), new.ceiling()) {
             change.revoke(Revocation::cap(org_id, rpm, now));
         }
     }

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use crate::error::Failure;
 use crate::ids::{OrgId, ResourceId};
+use crate::limits::Ceiling;
 
 /// Whether a tenant's agents get and use tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
@@ -133,6 +134,11 @@ pub struct Tier {
 }
 
 impl Tier {
+    /// What edges are told of where it falls.
+    pub(crate) fn ceiling(&self) -> Ceiling {
+        (self.calls_per_day, self.requests_per_minute)
+    }
+
     /// The numbers of the contract's `pro`, for trials outside of any service.
     pub fn example() -> Self {
         Self {

@@ -18,6 +18,7 @@ use crate::caller::Operator;
 use crate::change::Change;
 use crate::error::{Failure, breaks_constraint};
 use crate::etag::{IfMatch, Versioned};
+use crate::limits::cap_after;
 use crate::path::Id;
 use crate::revocations::Revocation;
 
@@ -81,7 +82,7 @@ async fn replace(
     if before.numbers == numbers {
         return Ok(Versioned(before).into_response());
     }
-    if let Some(rpm) = numbers.cap_after(&before.numbers) {
+    if let Some(rpm) = cap_after(before.numbers.ceiling(), numbers.ceiling()) {
         let now = change.now();
         change.revoke(Revocation::tier_cap(&tier, operator.org_id(), rpm, now));
     }

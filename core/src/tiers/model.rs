@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Failure;
+use crate::limits::Ceiling;
 
 /// The operator's own tier, without limits, which nobody else is put on.
 pub(super) const PLATFORM: &str = "platform";
@@ -98,12 +99,12 @@ impl Numbers {
         Ok(())
     }
 
-    /// What older tokens have to be held to where `before` gave them more.
-    pub(super) fn cap_after(&self, before: &Self) -> Option<u32> {
-        let narrowed = |now: &i32| before.requests_per_minute.is_none_or(|old| old > *now);
-        self.requests_per_minute
-            .filter(narrowed)
-            .map(i32::unsigned_abs)
+    /// What edges are told of where it falls.
+    pub(super) fn ceiling(&self) -> Ceiling {
+        (
+            self.calls_per_day.map(i64::unsigned_abs),
+            self.requests_per_minute.map(i32::unsigned_abs),
+        )
     }
 }
 
@@ -151,22 +152,6 @@ mod tests {
             token_lifetime_s: 86_400,
             policy_bytes: 0,
             samples_per_day: 100_000,
-        }
-    }
-
-    #[test]
-    fn a_cap_is_needed_where_a_number_has_fallen() {
-        for (before, after, cap) in [
-            (Some(100), Some(99), Some(99)),
-            (None, Some(5), Some(5)),
-            (Some(1), Some(0), Some(0)),
-            (Some(100), Some(100), None),
-            (Some(100), Some(101), None),
-            (Some(100), None, None),
-            (None, None, None),
-        ] {
-            let (before, after) = (numbers(before), numbers(after));
-            assert_eq!(after.cap_after(&before), cap, "{before:?} {after:?}");
         }
     }
 
