@@ -45,7 +45,7 @@ pub const METRICS: [(&str, &str, &[&str]); 12] = [
 ];
 
 /// Those that the contract does not have.
-pub const OURS: [&str; 2] = [
+pub const OURS: [&str; 3] = [
     "agentidp_policy_decisions_total",
     "agentidp_edge_lease_calls_total",
     "agentidp_policy_failures_total",
