@@ -57,13 +57,18 @@ pub(super) async fn evaluate(
         Failure::Unreadable(format!("No evaluation can be asked: {error}.").into())
     })?;
     let (decision, context) = decide(&app, &caller, &asked).await?;
-    let answer = Json(json!({ "decision": decision, "context": context }));
-    // §7.3: the caller's own name for the request.
-    let echoed = headers.get(REQUEST_ID).map(|id| [(REQUEST_ID, id.clone())]);
-    Ok((echoed, answer).into_response())
+    let answer = json!({ "decision": decision, "context": context });
+    Ok(answered(&headers, answer))
 }
 
-async fn decide(
+/// An answer under the caller's own name for the request.
+pub(super) fn answered(headers: &HeaderMap, answer: Value) -> Response {
+    let echoed = headers.get(REQUEST_ID).map(|id| [(REQUEST_ID, id.clone())]);
+    (echoed, Json(answer)).into_response()
+}
+
+/// Whether, and what is said beside it.
+pub(super) async fn decide(
     app: &App,
     caller: &Caller,
     asked: &Evaluation,
@@ -153,6 +158,7 @@ pub(super) async fn metadata(
     let document = json!({
         "policy_decision_point": origin,
         "access_evaluation_endpoint": format!("{origin}/access/v1/evaluation"),
+        "access_evaluations_endpoint": format!("{origin}/access/v1/evaluations"),
     });
     ([(CACHE_CONTROL, "public, max-age=300")], Json(document))
 }

@@ -437,9 +437,101 @@ async fn a_decision_is_asked_for_in_the_words_of_authzen() {
         .json()
         .await
         .unwrap();
+    for (member, path) in [
+        ("access_evaluation_endpoint", "evaluation"),
+        ("access_evaluations_endpoint", "evaluations"),
+    ] {
+        let endpoint = format!("{}/access/v1/{path}", deployment.issuer());
+        assert_eq!(metadata[member], endpoint);
+    }
+    deployment.stop().await;
+}
+
+#[tokio::test]
+async fn several_decisions_are_asked_for_in_one_call_with_what_is_the_same_said_once() {
+    let deployment = Deployment::start().await;
+    let tenant = deployment.tenant("pro").await;
+    let admin = deployment.token(&tenant.administrator).await;
+    let ask = async |body: Value| {
+        let answer = deployment
+            .http
+            .post(format!("{}/access/v1/evaluations", deployment.url))
+            .bearer_auth(&admin)
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        (
+            answer.status(),
+            answer.json::<Value>().await.unwrap_or_default(),
+        )
+    };
+    let subject = json!({ "type": "agent", "id": tenant.agent.id });
+    let asked = |semantic: &str, actions: &[&str]| {
+        let evaluations: Vec<Value> = actions
+            .iter()
+            .map(|name| json!({ "action": { "name": name } }))
+            .collect();
+        json!({
+            "subject": subject,
+            "resource": { "type": "api", "id": tenant.resource },
+            "evaluations": evaluations,
+            "options": { "evaluations_semantic": semantic },
+        })
+    };
+    let (yes, no) = ("files:read", "files:delete");
+    for (semantic, actions, expected) in [
+        ("execute_all", [yes, no, yes], &[true, false, true][..]),
+        ("deny_on_first_deny", [yes, no, yes], &[true, false][..]),
+        ("permit_on_first_permit", [no, yes, no], &[false, true][..]),
+    ] {
+        let (status, answer) = ask(asked(semantic, &actions)).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let outcomes = answer["evaluations"].as_array().unwrap().iter();
+        let decisions: Vec<bool> = outcomes
+            .map(|outcome| outcome["decision"].as_bool().unwrap())
+            .collect();
+        assert_eq!(decisions, expected, "{semantic}: {answer}");
+    }
+
+    // One that says otherwise, and one that says too little.
+    let mut mixed = asked("execute_all", &[yes]);
+    let elsewhere = json!({ "type": "api", "id": "https://elsewhere.example" });
+    let evaluations = mixed["evaluations"].as_array_mut().unwrap();
+    evaluations.push(json!({ "action": { "name": yes }, "resource": elsewhere }));
+    evaluations.push(json!({}));
+    let (_, answer) = ask(mixed).await;
+    assert_eq!(answer["evaluations"][0]["decision"], true, "{answer}");
+    assert_eq!(answer["evaluations"][1]["decision"], false, "{answer}");
+    let error = &answer["evaluations"][2]["context"]["error"];
+    assert_eq!(error["status"], 400, "{answer}");
+
+    // Without any it is the one that stands there.
+    let mut alone = asked("execute_all", &[]);
+    alone["action"] = json!({ "name": yes });
+    let (status, answer) = ask(alone).await;
     assert_eq!(
-        metadata["access_evaluation_endpoint"],
-        format!("{}/access/v1/evaluation", deployment.issuer())
+        (status, &answer["decision"]),
+        (StatusCode::OK, &json!(true))
     );
+    let (status, _) = ask(asked("execute_all", &[yes; 51])).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    for (semantic, evaluations) in [("at_random", json!([])), ("execute_all", json!("all"))] {
+        let mut unreadable = asked(semantic, &[yes]);
+        if !evaluations.is_array() {
+            unreadable["evaluations"] = evaluations;
+        }
+        let (status, answer) = ask(unreadable).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{answer}");
+    }
+    let refused = deployment
+        .http
+        .post(format!("{}/access/v1/evaluations", deployment.url))
+        .bearer_auth("none")
+        .json(&asked("execute_all", &[yes]))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
     deployment.stop().await;
 }

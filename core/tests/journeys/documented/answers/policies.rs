@@ -120,6 +120,22 @@ async fn every_header_and_member_of_a_policys_answers_is_documented() {
     let schema = &described["content"]["application/json"]["schema"];
     check_members(&document, schema, &answer, evaluation);
 
+    let evaluations = "/access/v1/evaluations";
+    let mut several = asked.clone();
+    several["evaluations"] = json!([{}, { "action": {} }]);
+    for asked in [asked, several] {
+        let request = deployment
+            .http
+            .post(format!("{}{evaluations}", deployment.url));
+        let request = request.bearer_auth(&admin).json(&asked);
+        let (status, _, answer) = whole(request.send().await.unwrap()).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let described = &document["paths"][evaluations]["post"]["responses"]["200"];
+        let alone = usize::from(asked["evaluations"].is_null());
+        let schema = &described["content"]["application/json"]["schema"]["anyOf"][alone];
+        check_members(&document, schema, &answer, evaluations);
+    }
+
     for (method, template, headers, body, expected) in [
         ("POST", &*to("/retire"), &[][..], json!({}), 200),
         ("POST", &*of("/rollback"), &[][..], json!({}), 200),
