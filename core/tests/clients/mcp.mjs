@@ -20,7 +20,7 @@ const seen = [];
 function tools() {
   const server = new McpServer({ name: "files", version: "1.0.0" });
   server.registerTool("read_file", { inputSchema: { path: z.string() } }, async ({ path }, { requestInfo, sendNotification, _meta }) => {
-    for (const progress of [1, 2]) {
+    for (const progress of _meta?.progressToken === undefined ? [] : [1, 2]) {
       const params = { progressToken: _meta.progressToken, progress, total: 2 };
       await sendNotification({ method: "notifications/progress", params });
     }
