@@ -149,7 +149,8 @@ async fn keeps_the_gate(deployment: &Deployment, tenant: &Tenant, gateway: &str)
 
     // Spellings of a guarded path, and one that leads elsewhere.
     let host = gateway.trim_start_matches("http://");
-    let head = format!("Host: {host}\r\nAuthorization: Bearer {narrow}\r\nConnection: close\r\n\r\n");
+    let head =
+        format!("Host: {host}\r\nAuthorization: Bearer {narrow}\r\nConnection: close\r\n\r\n");
     for (path, expected) in [
         ("/admin", 403),
         ("/%61dmin/x", 403),

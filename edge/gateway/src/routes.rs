@@ -234,7 +234,9 @@ impl Written {
         }
         let bad = {
             let mut of_messages = self.mcp.iter().flat_map(mcp::Rules::scopes);
-            of_messages.find(|scope| !is_scope(scope)).map(str::to_owned)
+            of_messages
+                .find(|scope| !is_scope(scope))
+                .map(str::to_owned)
         };
         if let Some(scope) = bad {
             return Err(format!("{scope:?} is no scope"));
