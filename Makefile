@@ -11,7 +11,7 @@ APT := apt-get install --yes --no-install-recommends
 # each other choice would compile much of it again.
 MEMBERS := --workspace --exclude agentidp-edge
 
-.PHONY: help dev test bench lint fuzz edge-conformance sqlx toolchain edge cloudflare policies clients peers python redis stack nextest
+.PHONY: help dev test bench lint fuzz edge-conformance sqlx toolchain edge cloudflare policies clients peers python redis stack gateways nextest
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 \t/p' Makefile
@@ -21,7 +21,7 @@ dev: toolchain edge ## Build and start everything on this machine, on the embedd
 	@$(CARGO) build --release --locked --package agentidp-core --bin agentidp
 	@exec target/release/agentidp dev
 
-test: toolchain edge cloudflare policies clients redis stack nextest ## Run every test, against a real Postgres and a real Redis.
+test: toolchain edge cloudflare policies clients redis stack gateways nextest ## Run every test, against a real Postgres and a real Redis.
 	@FUZZ_SECONDS=4 fuzz/run.sh
 	@echo "Building the tests..."
 	@$(CARGO) build --release --locked $(MEMBERS) --examples
@@ -122,6 +122,15 @@ stack: python # What the local stack is checked with: the compose schema, Promet
 	@command -v pg_isready >/dev/null \
 	  || { echo "Installing postgresql-client..."; $(APT) postgresql-client || { apt-get update && $(APT) postgresql-client; }; } \
 	  || { echo "pg_isready is missing; run: sudo apt-get install postgresql-client"; exit 1; }
+
+gateways: # nginx and Caddy, which the journeys put before the edge.
+	@for gateway in nginx caddy; do \
+	  command -v $$gateway >/dev/null || test -n "$$(find target/$$gateway/usr -name $$gateway -type f -perm -1 2>/dev/null)" \
+	    || { echo "Unpacking $$gateway (no service is installed)..."; mkdir -p target/$$gateway && cd target/$$gateway \
+	      && { apt-get download $$gateway || { apt-get update && apt-get download $$gateway; }; } \
+	      && dpkg-deb --extract $${gateway}_*.deb . && cd ../..; } \
+	    || { echo "$$gateway is missing; run: sudo apt-get install $$gateway"; exit 1; }; \
+	done
 
 nextest: # The test runner.
 	@$(CARGO) nextest --version >/dev/null 2>&1 \

@@ -34,6 +34,8 @@ const edge :Workerd.Worker = (
     (name = "ORIGIN_URL", fromEnvironment = "ORIGIN_URL"),
     (name = "ROUTES", fromEnvironment = "ROUTES"),
     (name = "ORIGIN_SECRET", fromEnvironment = "ORIGIN_SECRET"),
+    (name = "GATEWAY_SECRET", fromEnvironment = "GATEWAY_SECRET"),
+    (name = "INTROSPECTION_CLIENTS", fromEnvironment = "INTROSPECTION_CLIENTS"),
     (name = "CLIENT_LIMITS", durableObjectNamespace = "ClientLimit"),
   ],
   durableObjectNamespaces = [(className = "ClientLimit", uniqueKey = "agentidp-client-limit", enableSql = true)],

@@ -155,6 +155,16 @@ pub const SETTINGS: &[Setting] = &[
         "",
     ),
     setting(
+        "GATEWAY_SECRET",
+        "compose: what gateways must send to the edge's `/verify` as `X-Gateway-Secret`; nothing by default.",
+        "",
+    ),
+    setting(
+        "INTROSPECTION_CLIENTS",
+        "compose: who may ask the edge what a token is worth, as JSON (docs/edge.md); nobody by default.",
+        "",
+    ),
+    setting(
         "GF_ADMIN_PASSWORD",
         "compose: the password of Grafana's admin.",
         "change-me",

@@ -21,7 +21,11 @@ mod journeys {
     mod dev;
     mod documented;
     mod edge;
+    mod edge_gateways;
+    mod edge_introspection;
     mod edge_leases;
+    mod edge_mcp;
+    mod edge_metadata;
     mod edge_paths;
     mod ending;
     mod export;

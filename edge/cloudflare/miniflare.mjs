@@ -21,7 +21,7 @@ const modules = ["worker.mjs", ...names].map((name) => ({ type: type(name), path
 
 // What wrangler.toml shows by an example, and the secrets, which it only names.
 const bindings = Object.fromEntries(
-  [...Object.keys(workerOptions.bindings), ...secrets, "ORIGIN_SECRET"]
+  [...Object.keys(workerOptions.bindings), ...secrets, "ORIGIN_SECRET", "GATEWAY_SECRET"]
     .filter((name) => process.env[name])
     .map((name) => [name, process.env[name]]),
 );

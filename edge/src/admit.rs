@@ -34,16 +34,7 @@ impl Admitted {
 /// # Errors
 /// Why not.
 pub(crate) async fn admit(call: &Call<'_>, needs: &Needs<'_>) -> Result<Admitted, Rejected> {
-    let settings = call.settings;
-    credentials::check(call.authorization, call.query)?;
-    let presented = bearer(call.authorization)?;
-    // The feed first: it brings the core's clock, by which the token is judged.
-    let reached = feed::freshen(settings, call.context, needs.away).await;
-    let token = tokens::verify(settings, presented).await?;
-    reached?;
-    if gate(&token, needs) == Err(Rejected::Revoked) {
-        feed::freshen_to_refuse(settings, needs.away).await?;
-    }
+    let token = known(call, needs).await?;
     gate(&token, needs)?;
 
     let limit = permits::Limit {
@@ -66,14 +57,35 @@ pub(crate) async fn admit(call: &Call<'_>, needs: &Needs<'_>) -> Result<Admitted
     })
 }
 
+/// The token that a call brings, if it is good here and was not revoked. Its scopes
+/// are not asked.
+///
+/// # Errors
+/// Why not.
+pub(crate) async fn known(call: &Call<'_>, needs: &Needs<'_>) -> Result<Rc<Kept>, Rejected> {
+    let settings = call.settings;
+    credentials::check(call.authorization, call.query)?;
+    let presented = bearer(call.authorization)?;
+    // The feed first: it brings the core's clock, by which the token is judged.
+    let reached = feed::freshen(settings, call.context, needs.away).await;
+    let token = tokens::verify(settings, presented).await?;
+    reached?;
+    if is_good(&token, needs.resource, &[]) == Err(Rejected::Revoked) {
+        feed::freshen_to_refuse(settings, needs.away).await?;
+    }
+    is_good(&token, needs.resource, &[])?;
+    Ok(token)
+}
+
 /// Refuses a token that is for something else, was revoked, or lacks a scope.
 pub(crate) fn gate(token: &Kept, needs: &Needs<'_>) -> Result<(), Rejected> {
+    is_good(token, needs.resource, &needs.scopes)
+}
+
+fn is_good(token: &Kept, only: Option<&str>, scopes: &[String]) -> Result<(), Rejected> {
     let token = token.verified();
-    if needs
-        .resource
-        .is_some_and(|only| only != token.claims().aud)
-    {
+    if only.is_some_and(|only| only != token.claims().aud) {
         return Err(Rejected::Audience);
     }
-    feed::gate(token, &needs.scopes)
+    feed::gate(token, scopes)
 }

@@ -1,13 +1,13 @@
 //! What the edge itself answers.
 
-use agentidp_gateway::routes::NotAllowed;
-use agentidp_verify::Rejected;
+use agentidp_verify::{Hints, Rejected};
 use wasm_bindgen::JsValue;
 use web_sys::Response;
 use worker::{Headers, ResponseBuilder};
 
 use crate::admit::Admitted;
-use crate::glue;
+use crate::call::{Call, Needs};
+use crate::{glue, metadata};
 
 /// The headers that tell who is calling. No caller can set them: see
 /// [`crate::forward`].
@@ -22,9 +22,23 @@ pub(crate) fn verified(admitted: &Admitted) -> Result<Response, JsValue> {
     })
 }
 
-/// 401, 403, 429 or 503.
-pub(crate) fn refuse(rejected: &Rejected) -> Result<Response, JsValue> {
-    let wire = rejected.wire();
+/// 400, 401, 403, 429 or 503, with what a client needs to do better.
+pub(crate) fn refuse(
+    call: &Call<'_>,
+    rejected: &Rejected,
+    needs: &Needs<'_>,
+) -> Result<Response, JsValue> {
+    let mut url = String::new();
+    refusal(rejected, metadata::hints(call, needs, &mut url))
+}
+
+/// The same where no call is judged.
+pub(crate) fn refuse_plainly(rejected: &Rejected) -> Result<Response, JsValue> {
+    refusal(rejected, Hints::default())
+}
+
+fn refusal(rejected: &Rejected, hints: Hints<'_>) -> Result<Response, JsValue> {
+    let wire = rejected.wire_with(hints);
     let headers = Headers::new();
     for (name, value) in wire.headers() {
         headers.set(name, &value)?;
@@ -44,11 +58,29 @@ pub(crate) fn unreadable() -> Result<Response, JsValue> {
     json(400, body.to_vec(), Headers::new())
 }
 
-/// 405: the route has other methods.
-pub(crate) fn not_allowed(methods: &NotAllowed) -> Result<Response, JsValue> {
-    let body = br#"{"code":"METHOD_NOT_ALLOWED","message":"The route does not have this method."}"#;
+/// 400: what this is, nobody can judge.
+pub(crate) fn invalid(why: &str) -> Result<Response, JsValue> {
+    let body = serde_json::json!({ "code": "INVALID_REQUEST", "message": why });
+    json(400, body.to_string().into_bytes(), Headers::new())
+}
+
+/// 403, whatever the token allows.
+pub(crate) fn forbidden(why: &str) -> Result<Response, JsValue> {
+    let body = serde_json::json!({ "code": "FORBIDDEN", "message": why });
+    json(403, body.to_string().into_bytes(), Headers::new())
+}
+
+/// 413: a body that would have to be read is too long for that.
+pub(crate) fn too_large() -> Result<Response, JsValue> {
+    let body = br#"{"code":"PAYLOAD_TOO_LARGE","message":"The body is too large."}"#;
+    json(413, body.to_vec(), Headers::new())
+}
+
+/// 405: there are these methods.
+pub(crate) fn not_allowed(methods: &str) -> Result<Response, JsValue> {
+    let body = br#"{"code":"METHOD_NOT_ALLOWED","message":"The method is not allowed here."}"#;
     let headers = Headers::new();
-    headers.set("Allow", &methods.0)?;
+    headers.set("Allow", methods)?;
     json(405, body.to_vec(), headers)
 }
 
@@ -60,12 +92,13 @@ pub(crate) fn no_origin() -> Result<Response, JsValue> {
 
 /// 503: a variable is missing; the Worker's log says which.
 pub(crate) fn misconfigured() -> Result<Response, JsValue> {
-    refuse(&Rejected::Unavailable {
+    refuse_plainly(&Rejected::Unavailable {
         reason: "The edge is not configured.",
     })
 }
 
-fn json(status: u16, body: Vec<u8>, headers: Headers) -> Result<Response, JsValue> {
+/// An answer in JSON.
+pub(crate) fn json(status: u16, body: Vec<u8>, headers: Headers) -> Result<Response, JsValue> {
     headers.set("Content-Type", "application/json")?;
     headers.set("Cache-Control", "no-store")?;
     let answer = ResponseBuilder::new()

@@ -2,7 +2,7 @@
 //! the caller's identity in headers that were taken from the caller first. What
 //! two readers could take for two different requests is not passed on at all.
 
-use js_sys::{Array, Function, JSON, Object, Reflect};
+use js_sys::{Array, Function, JSON, Object, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::Response;
@@ -14,6 +14,7 @@ use crate::admit::{Admitted, admit};
 use crate::answer::{self, IDENTITY};
 use crate::call::{Call, Needs};
 use crate::glue;
+use crate::mcp::{self, Examined};
 
 /// Names that say who is calling, or by which edge: no caller sets them.
 const OURS: [&str; 2] = ["X-Edge-Secret", "X-Revocation-Age"];
@@ -33,11 +34,16 @@ pub(crate) async fn by_route(call: &Call<'_>) -> Result<Response, JsValue> {
     };
     let needs = match Needs::of(route, &passable.method) {
         Ok(needs) => needs,
-        Err(methods) => return answer::not_allowed(&methods),
+        Err(methods) => return answer::not_allowed(&methods.0),
+    };
+    let (method, has_body) = (&passable.method, passable.has_body);
+    let Examined { needs, body } = match mcp::examine(call, route, method, has_body, needs).await {
+        Ok(examined) => examined,
+        Err(answer) => return answer,
     };
     match admit(call, &needs).await {
-        Ok(admitted) => forward(call, &passable, &admitted).await,
-        Err(rejected) => answer::refuse(&rejected),
+        Ok(admitted) => forward(call, &passable, body, &admitted).await,
+        Err(rejected) => answer::refuse(call, &rejected, &needs),
     }
 }
 
@@ -46,6 +52,8 @@ struct Passable {
     url: String,
     method: String,
     framing: Framing,
+    /// Whether its head says that a body follows.
+    has_body: bool,
     pairs: Array,
     /// Which of the pairs are not passed on.
     dropped: Vec<u32>,
@@ -74,6 +82,9 @@ fn look(origin: &str, call: &Call<'_>, route: &Route) -> Option<Passable> {
     let text = String::from(JSON::stringify(&pairs).ok()?);
     let headers: Vec<(String, String)> = serde_json::from_str(&text).ok()?;
     let framing = framing(&method, &headers)?;
+    let has_body = headers.iter().any(|(name, value)| {
+        name == "transfer-encoding" || (name == "content-length" && value != "0")
+    });
     if !headers.iter().all(|(name, value)| is_header(name, value)) {
         return None;
     }
@@ -85,6 +96,7 @@ fn look(origin: &str, call: &Call<'_>, route: &Route) -> Option<Passable> {
         },
         method,
         framing,
+        has_body,
         dropped: dropped(&headers, route),
         pairs,
     })
@@ -146,6 +158,7 @@ fn dropped(headers: &[(String, String)], route: &Route) -> Vec<u32> {
 async fn forward(
     call: &Call<'_>,
     passable: &Passable,
+    read: Option<Uint8Array>,
     admitted: &Admitted,
 ) -> Result<Response, JsValue> {
     let (method, pairs, dropped) = (&passable.method, &passable.pairs, &passable.dropped);
@@ -158,7 +171,14 @@ async fn forward(
     // Not by worker's own types: they turn an unknown method into GET, and panic at
     // a status that a Response cannot have.
     let mut broken_off = None;
-    match (passable.framing, call.request.body()) {
+    let body = match &read {
+        Some(read) => {
+            init.set_body(read);
+            None
+        }
+        None => call.request.body(),
+    };
+    match (passable.framing, body) {
         (Framing::Bodiless, _) | (_, None) => {}
         (Framing::Length, Some(body)) => init.set_body(&JsValue::from(body)),
         (Framing::Chunks, Some(body)) => {

@@ -22,6 +22,25 @@ export function pairs(request) {
   return [...request.headers];
 }
 
+// A request's whole body; undefined where it is longer than `most` bytes.
+export async function whole(request, most) {
+  if (Number(request.headers.get("Content-Length") ?? 0) > most) return undefined;
+  const pieces = [];
+  let length = 0;
+  for await (const piece of request.body ?? []) {
+    length += piece.length;
+    if (length > most) return undefined;
+    pieces.push(piece);
+  }
+  const body = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    body.set(piece, at);
+    at += piece.length;
+  }
+  return body;
+}
+
 // What `fetch` takes, with those pairs but for the dropped ones, the caller's identity and,
 // where there is one, the edge's secret.
 export function onward(method, pairs, dropped, agent, org, scope, secret, age) {

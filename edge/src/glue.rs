@@ -53,6 +53,10 @@ extern "C" {
     /// A request's headers, `[name, value]` each, the names in lower case.
     pub(crate) fn pairs(request: &Request) -> Array;
 
+    /// A request's whole body as a `Uint8Array`; `undefined` where it is longer than
+    /// `most` bytes. Fails where it breaks off.
+    pub(crate) fn whole(request: &Request, most: u32) -> Promise;
+
     /// The request to the origin: those headers without the ones at `dropped`, and
     /// the caller's identity and the edge's secret.
     pub(crate) fn onward(

@@ -14,9 +14,13 @@ mod clock;
 mod core_api;
 mod feed;
 mod forward;
+mod forward_auth;
 mod glue;
+mod introspect;
 mod keys;
 mod leasing;
+mod mcp;
+mod metadata;
 mod permits;
 mod settings;
 mod tokens;
@@ -31,7 +35,7 @@ use wasm_bindgen_futures::future_to_promise;
 use web_sys::{Request, Response};
 use worker::{Context, Env};
 
-use crate::call::{Call, Needs};
+use crate::call::Call;
 
 /// Every request comes in here, with its URL and its `Authorization`. The answer
 /// is a `Response` where nobody has to be waited for, and else a promise of one: a
@@ -95,16 +99,14 @@ async fn answer(
         path: &path,
         query,
     };
-    match path.as_str() {
-        "/verify" => verify(&call).await,
-        _ => forward::by_route(&call).await,
+    let is_question = forward_auth::is_question(path.as_str());
+    if !is_question && forward_auth::has_lost_its_way(&call) {
+        return answer::unreadable();
     }
-}
-
-/// Answers a gateway that asks.
-async fn verify(call: &Call<'_>) -> Result<Response, JsValue> {
-    match admit::admit(call, &Needs::of_any(call.settings)).await {
-        Ok(admitted) => answer::verified(&admitted),
-        Err(rejected) => answer::refuse(&rejected),
+    match path.as_str() {
+        _ if is_question => forward_auth::verify(&call).await,
+        introspect::INTROSPECT => introspect::introspect(&call).await,
+        path if metadata::is_well_known(path) => metadata::document(&call),
+        _ => forward::by_route(&call).await,
     }
 }

@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use agentidp_gateway::Routes;
+use agentidp_gateway::introspection::Clients;
+use agentidp_gateway::metadata::Place;
 use agentidp_gateway::routes::Defaults;
 use agentidp_verify::{Audience, Audiences, Expected};
 use base64::Engine as _;
@@ -27,6 +29,14 @@ pub(crate) struct Settings {
     pub(crate) required_scopes: Vec<String>,
     /// `ROUTES`, or everything to `ORIGIN_URL`.
     pub(crate) routes: Routes,
+    /// Whether there is a `ROUTES`: then a gateway must say what it asks about.
+    pub(crate) routes_are_given: bool,
+    /// Where the identifiers of `RESOURCES` that are web addresses are described.
+    pub(crate) places: Vec<(Place, String)>,
+    /// `GATEWAY_SECRET`: by which this edge knows its gateway.
+    pub(crate) gateway_secret: Option<String>,
+    /// `INTROSPECTION_CLIENTS`: who may ask what a token is worth.
+    pub(crate) introspection: Option<Clients>,
     /// `ORIGIN_SECRET`: by which an origin knows that a request came through here.
     pub(crate) origin_secret: Option<String>,
 }
@@ -73,10 +83,18 @@ fn from_env(env: &Env) -> Result<Settings, String> {
         required_scopes: &required_scopes,
         resources: &resources,
     };
-    let routes = match optional("ROUTES") {
-        Some(routes) => Routes::parse(&routes, defaults)?,
+    let written = optional("ROUTES");
+    let routes = match &written {
+        Some(routes) => Routes::parse(routes, defaults)?,
         None => Routes::everything(defaults)?,
     };
+    let introspection = optional("INTROSPECTION_CLIENTS")
+        .map(|clients| Clients::parse(&clients, &resources))
+        .transpose()?;
+    let places = resources
+        .iter()
+        .filter_map(|identifier| Some((Place::of(identifier)?, identifier.clone())))
+        .collect();
     let credential = format!("{}:{}", required("EDGE_ID")?, required("EDGE_SECRET")?);
     Ok(Settings {
         core_url: url(required("CORE_URL")?),
@@ -88,6 +106,10 @@ fn from_env(env: &Env) -> Result<Settings, String> {
         },
         required_scopes,
         routes,
+        routes_are_given: written.is_some(),
+        places,
+        gateway_secret: optional("GATEWAY_SECRET"),
+        introspection,
         origin_secret: optional("ORIGIN_SECRET"),
     })
 }

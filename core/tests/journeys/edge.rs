@@ -109,7 +109,10 @@ async fn a_token_without_a_required_scope_is_told_every_scope_that_it_needs() {
     assert_eq!(answer.status(), StatusCode::FORBIDDEN);
     assert_eq!(
         answer.headers()["www-authenticate"],
-        r#"Bearer realm="agentidp", error="insufficient_scope", error_description="Token lacks a scope that this call needs.", scope="files:read files:write""#
+        format!(
+            r#"Bearer realm="agentidp", error="insufficient_scope", error_description="Token lacks a scope that this call needs.", resource_metadata="{}/.well-known/oauth-protected-resource", scope="files:read files:write""#,
+            tenant.resource
+        )
     );
     assert_eq!(answer.json::<Value>().await.unwrap()["code"], "FORBIDDEN");
     assert_eq!(

@@ -14,6 +14,8 @@ struct Verifier {
     name: &'static str,
     url: String,
     good: Forge,
+    /// What its challenges end with.
+    hint: String,
 }
 
 async fn verifiers(deployment: &mut Deployment, tenant: &Tenant, caller: &Client) -> [Verifier; 2] {
@@ -24,6 +26,7 @@ async fn verifiers(deployment: &mut Deployment, tenant: &Tenant, caller: &Client
             name: "core",
             url: format!("{}/api/v1/agents", deployment.url),
             good: Forge::good(deployment, tenant, &caller.id, &issuer, "agents:read"),
+            hint: String::new(),
         },
         Verifier {
             name: "edge",
@@ -34,6 +37,10 @@ async fn verifiers(deployment: &mut Deployment, tenant: &Tenant, caller: &Client
                 &caller.id,
                 &tenant.resource,
                 "files:read",
+            ),
+            hint: format!(
+                r#", resource_metadata="{}/.well-known/oauth-protected-resource""#,
+                tenant.resource
             ),
         },
     ]
@@ -77,7 +84,8 @@ async fn core_and_edge_refuse_the_same_tokens_with_the_same_words() {
                 .unwrap()
                 .to_owned();
             let expected = format!(
-                r#"Bearer realm="agentidp", error="invalid_token", error_description="{message}""#
+                r#"Bearer realm="agentidp", error="invalid_token", error_description="{message}"{}"#,
+                verifier.hint
             );
             assert_eq!(challenge, expected, "{place}");
             assert_eq!(answer.headers()["cache-control"], "no-store", "{place}");
@@ -117,7 +125,7 @@ async fn core_and_edge_refuse_the_same_headers_with_the_same_words() {
             assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{place}");
             assert_eq!(
                 answer.headers()["www-authenticate"],
-                r#"Bearer realm="agentidp""#,
+                format!(r#"Bearer realm="agentidp"{}"#, verifier.hint),
                 "{place}"
             );
         }

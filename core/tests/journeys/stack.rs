@@ -171,8 +171,8 @@ async fn no_credential_is_written_down_and_every_variable_is_a_setting() {
         }
     }
     assert_eq!(
-        secrets, 6,
-        "three passwords, a key, the edge's credential and its sign to origins"
+        secrets, 7,
+        "three passwords, a key, the edge's credential, its sign to origins and its gateway's to it"
     );
 
     // What must be set is asked for by name.

@@ -1,11 +1,13 @@
-//! Clients that nobody here wrote: npm's `oauth4webapi`, `openid-client` and
-//! `jose`, and PyPI's `Authlib`.
+//! Clients that nobody here wrote: npm's `oauth4webapi`, `openid-client`, `jose` and
+//! `@modelcontextprotocol/sdk`, and PyPI's `Authlib`.
 
 use std::path::PathBuf;
 
+use agentidp_core::dev::EdgeSettings;
 use agentidp_verify::Algorithm;
+use serde_json::json;
 
-use crate::support::{Deployment, Tenant, root};
+use crate::support::{Deployment, Tenant, free_port, root};
 
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256];
 
@@ -88,6 +90,51 @@ async fn authlib_discovers_gets_verifies_uses_introspects_and_revokes() {
         python(&deployment, "authlib_client.py", &vars).await;
         deployment.stop().await;
     }
+}
+
+#[tokio::test]
+async fn an_mcp_client_and_server_of_the_sdk_talk_through_the_edge() {
+    let mut deployment = Deployment::start().await;
+    let tenant = deployment.tenant("pro").await;
+    let (edge_port, origin_port) = (free_port(), free_port());
+    // The resource is where its clients find it.
+    let resource = format!("http://127.0.0.1:{edge_port}/mcp");
+    let scopes = ["mcp:read", "files:read", "files:write", "trash:write"];
+    let administrator = deployment.token(&tenant.administrator).await;
+    let new = json!({ "identifier": resource, "scopes": scopes });
+    deployment
+        .must(&administrator, "POST", "/resources", Some(new))
+        .await;
+    let agent = deployment.agent(&administrator, "caller", &scopes).await;
+    let routes = json!([{
+        "path": "/mcp", "resource": resource, "scopes": { "*": ["mcp:read"] }, "authorization": "remove",
+        "mcp": {
+            "methods": { "tools/call": ["files:read"], "*": [] },
+            "tools": { "read_file": [], "delete_file": ["trash:write", "files:write"] },
+        },
+    }]);
+    let settings = EdgeSettings {
+        resources: format!("{}:{resource}", tenant.org_id),
+        origin_url: format!("http://127.0.0.1:{origin_port}"),
+        more: vec![("ROUTES", routes.to_string())],
+        port: edge_port,
+        ..deployment.edge_settings(&[&tenant], "").await
+    };
+    let edge = deployment.start_edge_with(&settings).await;
+    let metadata = format!("{edge}/.well-known/oauth-protected-resource/mcp");
+    let vars = [
+        ("CLIENT_ID", agent.id.as_str()),
+        ("CLIENT_SECRET", &agent.secret),
+        ("RESOURCE", &resource),
+        ("EDGE_URL", &edge),
+        ("ORIGIN_PORT", &origin_port.to_string()),
+        ("METADATA_URL", &metadata),
+    ];
+    node(&deployment, "mcp.mjs", &vars).await;
+    let document = deployment.http.get(&metadata).send().await.unwrap();
+    let document: serde_json::Value = document.json().await.unwrap();
+    assert_eq!(document["resource"], resource);
+    deployment.stop().await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod calls;
 pub mod compose;
 pub mod contract;
 pub mod forge;
+pub mod gateways;
 pub mod guarded;
 pub mod guest;
 pub mod load;

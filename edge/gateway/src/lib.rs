@@ -6,7 +6,10 @@
 
 pub mod credentials;
 pub mod dots;
+pub mod forward_auth;
+pub mod introspection;
 pub mod mcp;
+pub mod metadata;
 pub mod path;
 pub mod routes;
 

@@ -167,6 +167,14 @@ impl Route {
             })
     }
 
+    /// Every scope that some call of it could need.
+    pub fn every_scope(&self) -> impl Iterator<Item = &str> {
+        let by_method = self.scopes.named.iter().map(|(_, scopes)| scopes);
+        let all = by_method.chain(&self.scopes.others).flatten();
+        let of_messages = self.mcp.iter().flat_map(mcp::Rules::scopes);
+        all.map(String::as_str).chain(of_messages)
+    }
+
     /// Whether `path` is this route's or under it, by whole segments.
     fn has(&self, path: &str) -> bool {
         if self.path == "/" {
@@ -224,11 +232,13 @@ impl Written {
         {
             return Err(format!("RESOURCES does not have {resource}"));
         }
-        let mcp = self.mcp.as_ref();
-        let of_messages = mcp
-            .into_iter()
-            .flat_map(|rules| rules.methods.values().chain(rules.tools.values()));
-        if let Some(scope) = of_messages.flatten().find(|scope| !is_scope(scope)) {
+        let bad = {
+            let mut of_messages = self.mcp.iter().flat_map(mcp::Rules::scopes);
+            of_messages
+                .find(|scope| !is_scope(scope))
+                .map(str::to_owned)
+        };
+        if let Some(scope) = bad {
             return Err(format!("{scope:?} is no scope"));
         }
         let away = match self.when_core_is_away {
