@@ -42,9 +42,9 @@ RUN install --directory --owner=1001 --group=1001 --mode=0700 /var/lib/edge
 USER 1001:1001
 EXPOSE 8787
 VOLUME /var/lib/edge
-# 401: it answers, and it has its settings. Without them it would say 503.
+# It answers, and it has its settings: without them it would say 503.
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s --retries=3 \
-  CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8787 && printf 'GET /verify HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep ' 401 '"]
+  CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8787 && printf 'GET /health HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep ' 200 '"]
 CMD ["workerd", "serve", "/edge/workerd.capnp", "--socket-addr=http=0.0.0.0:8787", "--directory-path=objects=/var/lib/edge"]
 
 # The last stage, so that it is the one that is built where none is named.

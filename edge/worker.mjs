@@ -65,3 +65,25 @@ export class ClientLimit {
     return this.#inner;
   }
 }
+
+export class AddressLimit {
+  #state;
+  #env;
+  #inner;
+  #generation;
+
+  constructor(state, env) {
+    this.#state = state;
+    this.#env = env;
+  }
+
+  fetch(request) {
+    return guarded(() => {
+      if (this.#generation !== generation) {
+        this.#inner = new edge.AddressLimit(this.#state, this.#env);
+        this.#generation = generation;
+      }
+      return this.#inner.fetch(request);
+    });
+  }
+}

@@ -36,9 +36,17 @@ const edge :Workerd.Worker = (
     (name = "ORIGIN_SECRET", fromEnvironment = "ORIGIN_SECRET"),
     (name = "GATEWAY_SECRET", fromEnvironment = "GATEWAY_SECRET"),
     (name = "INTROSPECTION_CLIENTS", fromEnvironment = "INTROSPECTION_CLIENTS"),
+    (name = "EDGE_LOG", fromEnvironment = "EDGE_LOG"),
+    (name = "TOKEN_PASS_THROUGH", fromEnvironment = "TOKEN_PASS_THROUGH"),
+    (name = "TOKEN_REQUESTS_PER_MINUTE", fromEnvironment = "TOKEN_REQUESTS_PER_MINUTE"),
+    (name = "CLIENT_ADDRESS_HEADER", fromEnvironment = "CLIENT_ADDRESS_HEADER"),
     (name = "CLIENT_LIMITS", durableObjectNamespace = "ClientLimit"),
+    (name = "ADDRESS_LIMITS", durableObjectNamespace = "AddressLimit"),
   ],
-  durableObjectNamespaces = [(className = "ClientLimit", uniqueKey = "agentidp-client-limit", enableSql = true)],
+  durableObjectNamespaces = [
+    (className = "ClientLimit", uniqueKey = "agentidp-client-limit", enableSql = true),
+    (className = "AddressLimit", uniqueKey = "agentidp-address-limit", enableSql = true),
+  ],
   durableObjectStorage = (localDisk = "objects"),
   globalOutbound = "network",
 );

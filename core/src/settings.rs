@@ -165,6 +165,26 @@ pub const SETTINGS: &[Setting] = &[
         "",
     ),
     setting(
+        "EDGE_LOG",
+        "compose: which requests have a line in the edge's log: requests, refusals or off.",
+        "refusals",
+    ),
+    setting(
+        "TOKEN_PASS_THROUGH",
+        "compose: on passes `POST /api/v1/token` from the edge to the core.",
+        "off",
+    ),
+    setting(
+        "TOKEN_REQUESTS_PER_MINUTE",
+        "compose: token requests a minute that one address (of IPv6: one /64) may make through the edge.",
+        "600",
+    ),
+    setting(
+        "CLIENT_ADDRESS_HEADER",
+        "compose: the header by which the proxy before the edge tells the caller's address.",
+        "",
+    ),
+    setting(
         "GF_ADMIN_PASSWORD",
         "compose: the password of Grafana's admin.",
         "change-me",

@@ -21,12 +21,18 @@ mod journeys {
     mod dev;
     mod documented;
     mod edge;
+    mod edge_away;
     mod edge_gateways;
     mod edge_introspection;
     mod edge_leases;
     mod edge_mcp;
     mod edge_metadata;
+    mod edge_panics;
     mod edge_paths;
+    mod edge_routes;
+    mod edge_says;
+    mod edge_streams;
+    mod edge_tokens;
     mod ending;
     mod export;
     mod filters;

@@ -6,11 +6,16 @@ use std::rc::Rc;
 use agentidp_gateway::credentials;
 use agentidp_verify::Rejected;
 use agentidp_verify::permits::Counted;
+use agentidp_verify::limit::retry_after_s;
 use agentidp_verify::token::bearer;
 
 use crate::call::{Call, Needs};
+use crate::clock::core_ms;
 use crate::tokens::Kept;
 use crate::{feed, permits, tokens};
+
+/// The length of a day, milliseconds.
+const DAY_MS: u64 = 86_400_000;
 
 /// A request that may go on.
 pub(crate) struct Admitted {
@@ -20,9 +25,35 @@ pub(crate) struct Admitted {
     /// How old the revocations were, in milliseconds, where that is more than
     /// any other route would have taken: the core is away.
     pub(crate) view_age_ms: Option<u64>,
+    /// When it was admitted, by the core's clock in Unix milliseconds.
+    now_ms: u64,
+    /// What its token took, and its limits, in milliseconds.
+    took_ms: [u64; 2],
 }
 
 impl Admitted {
+    /// What is left of each window, for `glue.js`: its limit, what remains, when it
+    /// ends (Unix seconds), in how many seconds, how many seconds it has. The
+    /// minute is the first.
+    pub(crate) fn figures(&self) -> Vec<f64> {
+        let minute = self.counted.minute.map(|spent| (spent, feed::window_ms()));
+        let day = self.counted.day.map(|spent| (spent, DAY_MS));
+        [minute, day]
+            .into_iter()
+            .flatten()
+            .flat_map(|(spent, length_ms)| {
+                let [limit, remaining, reset] = spent.figures();
+                let left = retry_after_s(spent.ends_ms, self.now_ms);
+                [limit, remaining, reset, left, length_ms.div_ceil(1_000)].map(|n| n as f64)
+            })
+            .collect()
+    }
+
+    /// `verify` and `limit` of `Server-Timing`.
+    pub(crate) fn took(&self) -> [f64; 2] {
+        self.took_ms.map(|ms| ms as f64)
+    }
+
     /// `X-Revocation-Age`, in seconds.
     pub(crate) fn revocation_age(&self) -> Option<f64> {
         self.view_age_ms.map(|age| age.div_ceil(1_000) as f64)
@@ -34,8 +65,21 @@ impl Admitted {
 /// # Errors
 /// Why not.
 pub(crate) async fn admit(call: &Call<'_>, needs: &Needs<'_>) -> Result<Admitted, Rejected> {
-    let token = known(call, needs).await?;
+    let mut token = None;
+    let admitted = decide(call, needs, &mut token).await;
+    call.line.decided(token, admitted.as_ref().err());
+    admitted
+}
+
+/// The same; leaves the `verified` token for the log.
+async fn decide(
+    call: &Call<'_>,
+    needs: &Needs<'_>,
+    verified: &mut Option<Rc<Kept>>,
+) -> Result<Admitted, Rejected> {
+    let token = read(call, needs, verified).await?;
     gate(&token, needs)?;
+    let verify_ms = call.line.ms();
 
     let limit = permits::Limit {
         minute: feed::requests_per_minute(token.verified()),
@@ -54,6 +98,8 @@ pub(crate) async fn admit(call: &Call<'_>, needs: &Needs<'_>) -> Result<Admitted
         token,
         counted,
         view_age_ms,
+        now_ms: core_ms(),
+        took_ms: [verify_ms, call.line.ms().saturating_sub(verify_ms)],
     })
 }
 
@@ -63,12 +109,24 @@ pub(crate) async fn admit(call: &Call<'_>, needs: &Needs<'_>) -> Result<Admitted
 /// # Errors
 /// Why not.
 pub(crate) async fn known(call: &Call<'_>, needs: &Needs<'_>) -> Result<Rc<Kept>, Rejected> {
+    let mut token = None;
+    let known = read(call, needs, &mut token).await;
+    call.line.decided(token, known.as_ref().err());
+    known
+}
+
+async fn read(
+    call: &Call<'_>,
+    needs: &Needs<'_>,
+    verified: &mut Option<Rc<Kept>>,
+) -> Result<Rc<Kept>, Rejected> {
     let settings = call.settings;
     credentials::check(call.authorization, call.query)?;
     let presented = bearer(call.authorization)?;
     // The feed first: it brings the core's clock, by which the token is judged.
     let reached = feed::freshen(settings, call.context, needs.away).await;
     let token = tokens::verify(settings, presented).await?;
+    *verified = Some(Rc::clone(&token));
     reached?;
     if is_good(&token, needs.resource, &[]) == Err(Rejected::Revoked) {
         feed::freshen_to_refuse(settings, needs.away).await?;

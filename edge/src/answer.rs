@@ -15,10 +15,20 @@ pub(crate) const IDENTITY: [&str; 3] = ["X-Agent-Id", "X-Org-Id", "X-Scope"];
 
 /// 200 for a gateway: the identity in headers, the claims in the body.
 pub(crate) fn verified(admitted: &Admitted) -> Result<Response, JsValue> {
-    let (limit, remaining, reset) = glue::limit_of(admitted.counted.minute);
+    let (figures, age) = (admitted.figures(), admitted.revocation_age());
+    let [verify, limit] = admitted.took();
     admitted.token.show(|shown| {
         let (agent, org, scope) = (&shown.agent, &shown.org, &shown.scope);
-        glue::verified(&shown.payload, agent, org, scope, limit, remaining, reset)
+        glue::verified(
+            &shown.payload,
+            agent,
+            org,
+            scope,
+            &figures,
+            age,
+            verify,
+            limit,
+        )
     })
 }
 
@@ -76,6 +86,28 @@ pub(crate) fn too_large() -> Result<Response, JsValue> {
     json(413, body.to_vec(), Headers::new())
 }
 
+/// 429: the caller's address has asked too often.
+pub(crate) fn too_many(retry_after_s: u64) -> Result<Response, JsValue> {
+    let body = br#"{"code":"RATE_LIMIT_EXCEEDED","message":"There were too many requests from this address."}"#;
+    let headers = Headers::new();
+    headers.set("Retry-After", &retry_after_s.to_string())?;
+    json(429, body.to_vec(), headers)
+}
+
+/// 503: it is worth trying again.
+pub(crate) fn unavailable(reason: &'static str) -> Result<Response, JsValue> {
+    refuse_plainly(&Rejected::Unavailable { reason })
+}
+
+/// What `/health` and `/ready` say.
+pub(crate) fn status(status: u16, word: &str, reason: Option<&str>) -> Result<Response, JsValue> {
+    let mut body = serde_json::json!({ "status": word });
+    if let Some(reason) = reason {
+        body["reason"] = reason.into();
+    }
+    json(status, body.to_string().into_bytes(), Headers::new())
+}
+
 /// 405: there are these methods.
 pub(crate) fn not_allowed(methods: &str) -> Result<Response, JsValue> {
     let body = br#"{"code":"METHOD_NOT_ALLOWED","message":"The method is not allowed here."}"#;
@@ -92,9 +124,7 @@ pub(crate) fn no_origin() -> Result<Response, JsValue> {
 
 /// 503: a variable is missing; the Worker's log says which.
 pub(crate) fn misconfigured() -> Result<Response, JsValue> {
-    refuse_plainly(&Rejected::Unavailable {
-        reason: "The edge is not configured.",
-    })
+    unavailable("The edge is not configured.")
 }
 
 /// An answer in JSON.

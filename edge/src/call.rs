@@ -8,18 +8,21 @@ use agentidp_gateway::{Away, Path, Route};
 use web_sys::Request;
 use worker::{Context, Env};
 
+use crate::log::Line;
 use crate::settings::Settings;
 
 /// A request with the edge's settings.
 pub(crate) struct Call<'a> {
     pub(crate) request: &'a Request,
     pub(crate) env: &'a Env,
-    pub(crate) context: &'a Context,
+    pub(crate) context: &'a Rc<Context>,
     pub(crate) settings: &'a Rc<Settings>,
     /// All values of the header, joined by commas.
     pub(crate) authorization: Option<&'a str>,
     pub(crate) path: &'a Path<'a>,
     pub(crate) query: Option<&'a str>,
+    /// What the log will say of it.
+    pub(crate) line: &'a Line,
 }
 
 /// What a call needs.

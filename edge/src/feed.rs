@@ -26,6 +26,10 @@ const AWAY_MS: u64 = 5_000;
 /// How often the log says that requests are admitted on an old view, at most.
 const SAY_EVERY_MS: u64 = 1_000;
 
+const UNKNOWN: Rejected = Rejected::Unavailable {
+    reason: "What has been revoked is not known at the moment.",
+};
+
 #[derive(Default)]
 struct Feed {
     view: Revocations,
@@ -118,9 +122,26 @@ pub(crate) fn still_fresh(away: Away) -> Result<Option<u64>, Rejected> {
     match view_age_ms() {
         Some(age) if age < OLDEST_VIEW_MS => Ok(None),
         Some(age) if is_within(age, away) => Ok(Some(age)),
-        _ => Err(Rejected::Unavailable {
-            reason: "What has been revoked is not known at the moment.",
-        }),
+        _ => Err(UNKNOWN),
+    }
+}
+
+/// The same for what goes on for another `ms` milliseconds before it is looked at
+/// again.
+///
+/// # Errors
+/// [`Rejected::Unavailable`].
+pub(crate) fn still_fresh_for(ms: u64, away: Away) -> Result<(), Rejected> {
+    match view_age_ms() {
+        Some(age) if age + ms < OLDEST_VIEW_MS || is_within(age + ms, away) => Ok(()),
+        _ => Err(UNKNOWN),
+    }
+}
+
+/// Asks for a younger view where this one is not quite young; nobody waits for it.
+pub(crate) fn renew_beside(settings: &Rc<Settings>, context: &Context) {
+    if view_age_ms().is_none_or(|age| age >= ASK_EVERY_MS) {
+        ask_beside(settings, context);
     }
 }
 

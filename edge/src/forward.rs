@@ -2,19 +2,24 @@
 //! the caller's identity in headers that were taken from the caller first. What
 //! two readers could take for two different requests is not passed on at all.
 
-use js_sys::{Array, Function, JSON, Object, Reflect, Uint8Array};
+use js_sys::{Array, JSON, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::Response;
-use web_sys::{ReadableStream, RequestInit};
+use web_sys::{RequestInit, Response};
 
 use agentidp_gateway::{Found, Route};
 
 use crate::admit::{Admitted, admit};
 use crate::answer::{self, IDENTITY};
 use crate::call::{Call, Needs};
-use crate::glue;
+use crate::glue::{self, Exchange};
+use crate::log::Logged;
 use crate::mcp::{self, Examined};
+use crate::watch::{self, Watched};
+
+/// A binding of `wrangler.toml` (`mtls_certificates`): origins are asked by it, with
+/// the edge's certificate.
+const MTLS: &str = "ORIGIN";
 
 /// Names that say who is calling, or by which edge: no caller sets them.
 const OURS: [&str; 2] = ["X-Edge-Secret", "X-Revocation-Age"];
@@ -26,6 +31,9 @@ pub(crate) async fn by_route(call: &Call<'_>) -> Result<Response, JsValue> {
         Found::Nowhere => return answer::not_found(),
         Found::Doubtful => return answer::unreadable(),
     };
+    if call.settings.logged != Logged::Nothing {
+        call.line.route(&route.path);
+    }
     let Some(origin) = &route.origin else {
         return answer::not_found();
     };
@@ -42,7 +50,7 @@ pub(crate) async fn by_route(call: &Call<'_>) -> Result<Response, JsValue> {
         Err(answer) => return answer,
     };
     match admit(call, &needs).await {
-        Ok(admitted) => forward(call, &passable, body, &admitted).await,
+        Ok(admitted) => forward(call, &passable, body, &needs, &admitted).await,
         Err(rejected) => answer::refuse(call, &rejected, &needs),
     }
 }
@@ -54,6 +62,8 @@ struct Passable {
     framing: Framing,
     /// Whether its head says that a body follows.
     has_body: bool,
+    /// Whether it asks for a WebSocket.
+    upgrade: bool,
     pairs: Array,
     /// Which of the pairs are not passed on.
     dropped: Vec<u32>,
@@ -88,8 +98,13 @@ fn look(origin: &str, call: &Call<'_>, route: &Route) -> Option<Passable> {
     if !headers.iter().all(|(name, value)| is_header(name, value)) {
         return None;
     }
+    let upgrade = method == "GET"
+        && headers
+            .iter()
+            .any(|(name, value)| name == "upgrade" && value.eq_ignore_ascii_case("websocket"));
     let path = call.path.as_str();
     Some(Passable {
+        upgrade,
         url: match call.query {
             Some(query) => format!("{origin}{path}?{query}"),
             None => format!("{origin}{path}"),
@@ -154,91 +169,71 @@ fn dropped(headers: &[(String, String)], route: &Route) -> Vec<u32> {
         .collect()
 }
 
-/// Sends `request` to the origin and hands its answer back.
+/// Sends the request to the origin and hands its answer back. What takes longer is
+/// looked after until it ends.
 async fn forward(
     call: &Call<'_>,
     passable: &Passable,
     read: Option<Uint8Array>,
+    needs: &Needs<'_>,
     admitted: &Admitted,
 ) -> Result<Response, JsValue> {
     let (method, pairs, dropped) = (&passable.method, &passable.pairs, &passable.dropped);
+    let age = admitted.revocation_age();
     let init = admitted.token.show(|shown| {
         let (agent, org, scope) = (&shown.agent, &shown.org, &shown.scope);
         let secret = call.settings.origin_secret.as_deref();
-        let age = admitted.revocation_age();
-        glue::onward(method, pairs, dropped, agent, org, scope, secret, age)
+        let upgrade = passable.upgrade;
+        glue::onward(
+            method, pairs, dropped, agent, org, scope, secret, age, upgrade,
+        )
     });
+    let watched = Watched::new(call, needs, &admitted.token);
+    let cut = watched.cut();
+    let exchange = Exchange::new(watched, watch::EVERY_MS);
     // Not by worker's own types: they turn an unknown method into GET, and panic at
     // a status that a Response cannot have.
-    let mut broken_off = None;
-    let body = match &read {
-        Some(read) => {
-            init.set_body(read);
-            None
-        }
-        None => call.request.body(),
-    };
-    match (passable.framing, body) {
-        (Framing::Bodiless, _) | (_, None) => {}
-        (Framing::Length, Some(body)) => init.set_body(&JsValue::from(body)),
-        (Framing::Chunks, Some(body)) => {
-            let (body, signal) = whole_or_not_at_all(&body)?;
-            init.set_body(&body);
-            Reflect::set(&init, &"signal".into(), &signal)?;
-            broken_off = Some(signal);
-        }
+    let sent_ms = call.line.ms();
+    let answered = send(call, passable, read, &exchange, &init).await;
+    let origin_ms = call.line.ms().saturating_sub(sent_ms) as f64;
+    let status = answered.as_ref().map_or(0, Response::status);
+    if (200..600).contains(&status) || (status == 101 && passable.upgrade) {
+        let [verify_ms, limit_ms] = admitted.took();
+        let (answered, figures) = (answered?, admitted.figures());
+        call.line.passed_on();
+        return exchange.hand_back(&answered, &figures, age, verify_ms, limit_ms, origin_ms);
     }
-    match send(&passable.url, &init).await {
-        Ok(response) if (200..600).contains(&response.status()) => {
-            let (limit, remaining, reset) = glue::limit_of(admitted.counted.minute);
-            glue::hand_back(
-                &response,
-                limit,
-                remaining,
-                reset,
-                admitted.revocation_age(),
-            )
-        }
-        Ok(response) => {
-            worker::console_error!("origin: it answered {}", response.status());
-            answer::no_origin()
-        }
-        Err(_) if broken_off.as_ref().is_some_and(is_aborted) => answer::unreadable(),
-        Err(error) => {
-            worker::console_error!("origin: {error:?}");
-            answer::no_origin()
-        }
+    exchange.end();
+    if let Some(rejected) = cut.take() {
+        return answer::refuse(call, &rejected, needs);
     }
+    if exchange.broken() {
+        return answer::unreadable();
+    }
+    match answered {
+        Ok(response) => worker::console_error!("origin: it answered {}", response.status()),
+        Err(error) => worker::console_error!("origin: {error:?}"),
+    }
+    answer::no_origin()
 }
 
-/// A chunked body that its sender broke off, or that is no such body, would be
-/// completed by workerd: the origin would take the half for the whole. Instead
-/// the request to the origin is broken off too: the signal aborts it. All of it is
-/// this request's own promises, which no other request wakes.
-fn whole_or_not_at_all(body: &ReadableStream) -> Result<(JsValue, JsValue), JsValue> {
-    let make = |class: &str| {
-        let class: Function = Reflect::get(&js_sys::global(), &class.into())?.dyn_into()?;
-        Reflect::construct(&class, &Array::new())
+async fn send(
+    call: &Call<'_>,
+    passable: &Passable,
+    read: Option<Uint8Array>,
+    exchange: &Exchange,
+    init: &RequestInit,
+) -> Result<Response, JsValue> {
+    let chunked = read.is_none() && passable.framing == Framing::Chunks;
+    let body = match (read, passable.framing) {
+        (Some(read), _) => Some(JsValue::from(read)),
+        (None, Framing::Bodiless) => None,
+        (None, Framing::Length | Framing::Chunks) => call.request.body().map(JsValue::from),
     };
-    let method = |of: &JsValue, name: &str| Reflect::get(of, &name.into())?.dyn_into::<Function>();
-    let (stream, controller) = (make("IdentityTransformStream")?, make("AbortController")?);
-    let options = JsValue::from(Object::new());
-    Reflect::set(&options, &"preventAbort".into(), &true.into())?;
-    let writable = Reflect::get(&stream, &"writable".into())?;
-    let piped = method(body, "pipeTo")?.call2(body, &writable, &options)?;
-    let abort = method(&controller, "abort")?;
-    let abort = method(&abort, "bind")?.call1(&abort, &controller)?;
-    method(&piped, "catch")?.call1(&piped, &abort)?;
-    let readable = Reflect::get(&stream, &"readable".into())?;
-    Ok((readable, Reflect::get(&controller, &"signal".into())?))
-}
-
-fn is_aborted(signal: &JsValue) -> bool {
-    Reflect::get(signal, &"aborted".into()).is_ok_and(|aborted| aborted.is_truthy())
-}
-
-async fn send(url: &str, init: &RequestInit) -> Result<Response, JsValue> {
-    JsFuture::from(glue::send(url, init)?).await?.dyn_into()
+    let fetcher = Reflect::get(call.env, &MTLS.into())?;
+    let fetcher = (!fetcher.is_falsy()).then_some(&fetcher);
+    let answered = exchange.send(fetcher, &passable.url, init, body.as_ref(), chunked)?;
+    JsFuture::from(answered).await?.dyn_into()
 }
 
 /// What is between two neighbours, RFC 9110 §7.6.1: the edge and the origin agree
@@ -251,6 +246,10 @@ fn is_of_the_connection(name: &str) -> bool {
         "proxy-connection",
         "te",
         "upgrade",
+        // The runtime's own, for each of the two WebSockets.
+        "sec-websocket-key",
+        "sec-websocket-version",
+        "sec-websocket-extensions",
     ]
     .iter()
     .any(|between| name.eq_ignore_ascii_case(between))

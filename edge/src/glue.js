@@ -1,20 +1,34 @@
 // What would take the WebAssembly many calls, each in one. Nothing is decided here.
 
-// 200 for a gateway. The last three are missing where there is no limit.
-export function verified(payload, agent, org, scope, limit, remaining, reset) {
+// 200 for a gateway.
+export function verified(payload, agent, org, scope, figures, age, verify, limit) {
   const headers = {
     "X-Agent-Id": agent,
     "X-Org-Id": org,
     "X-Scope": scope,
     "Content-Type": "application/json",
     "Cache-Control": "no-store",
+    "Server-Timing": `verify;dur=${verify}, limit;dur=${limit}`,
   };
-  if (limit !== undefined) {
-    headers["X-RateLimit-Limit"] = limit;
-    headers["X-RateLimit-Remaining"] = remaining;
-    headers["X-RateLimit-Reset"] = reset;
-  }
+  if (figures.length) tell(headers, figures);
+  if (age !== undefined) headers["X-Revocation-Age"] = age;
   return new Response(payload, { headers });
+}
+
+// Five figures for each window, the minute first: its limit, what remains, its end in Unix seconds,
+// in how many seconds that is, how many it has.
+function tell(headers, [limit, remaining, reset, left, length, ...day]) {
+  headers["X-RateLimit-Limit"] = limit;
+  headers["X-RateLimit-Remaining"] = remaining;
+  headers["X-RateLimit-Reset"] = reset;
+  let policy = `"minute";q=${limit};w=${length}`;
+  let rest = `"minute";r=${remaining};t=${left}`;
+  if (day.length) {
+    policy += `, "day";q=${day[0]};w=${day[4]}`;
+    rest += `, "day";r=${day[1]};t=${day[3]}`;
+  }
+  headers["RateLimit-Policy"] = policy;
+  headers["RateLimit"] = rest;
 }
 
 // A request's headers as pairs of a name in lower case and a value.
@@ -41,31 +55,180 @@ export async function whole(request, most) {
   return body;
 }
 
-// What `fetch` takes, with those pairs but for the dropped ones, the caller's identity and,
-// where there is one, the edge's secret.
-export function onward(method, pairs, dropped, agent, org, scope, secret, age) {
+// What `fetch` takes, with those pairs but for the dropped ones, the caller's identity and what
+// else the origin is told.
+export function onward(method, pairs, dropped, agent, org, scope, secret, age, upgrade) {
   const headers = dropped.length ? pairs.filter((_, at) => !dropped.includes(at)) : pairs;
   headers.push(["X-Agent-Id", agent], ["X-Org-Id", org], ["X-Scope", scope]);
   if (secret !== undefined) headers.push(["X-Edge-Secret", secret]);
   if (age !== undefined) headers.push(["X-Revocation-Age", age]);
-  return { method, headers, redirect: "manual" };
+  if (upgrade) headers.push(["Upgrade", "websocket"]);
+  // The origin's bytes are handed back as they are, compressed or not.
+  return { method, headers, redirect: "manual", encodeResponseBody: "manual" };
 }
 
-export function send(url, init) {
-  return fetch(url, init);
-}
+// One request to an origin and all that comes of it, under the eyes of `watched`: it is cut as
+// soon as that says so. Everything here is in the context of the caller's own request.
+export class Exchange {
+  #watched;
+  #timer;
+  #controller = new AbortController();
+  #sockets = [];
+  #broken = false;
 
-// The origin's answer with the limit's figures, which are missing where there is no limit.
-export function handBack(response, limit, remaining, reset, age) {
-  const { status, statusText, headers } = response;
-  const answer = new Response(response.body, { status, statusText, headers });
-  if (limit !== undefined) {
-    answer.headers.set("X-RateLimit-Limit", limit);
-    answer.headers.set("X-RateLimit-Remaining", remaining);
-    answer.headers.set("X-RateLimit-Reset", reset);
+  constructor(watched, everyMs) {
+    this.#watched = watched;
+    this.#timer = setInterval(() => this.#look(), everyMs);
   }
-  if (age !== undefined) answer.headers.set("X-Revocation-Age", age);
-  return answer;
+
+  // The origin's answer, or a rejection.
+  send(fetcher, url, init, body, chunked) {
+    init.signal = this.#controller.signal;
+    if (chunked) {
+      // workerd would complete a chunked body that its sender broke off. The origin would take the
+      // half for the whole: the request to it is broken off instead.
+      const { readable, writable } = new IdentityTransformStream();
+      body.pipeTo(writable, { preventAbort: true }).catch(() => {
+        this.#broken = true;
+        this.#controller.abort();
+      });
+      init.body = readable;
+    } else if (body !== undefined) {
+      init.body = body;
+    }
+    return fetcher === undefined ? fetch(url, init) : fetcher.fetch(url, init);
+  }
+
+  // Whether the caller broke its request off.
+  get broken() {
+    return this.#broken;
+  }
+
+  end() {
+    clearInterval(this.#timer);
+  }
+
+  // The origin's answer as the caller gets it.
+  handBack(response, figures, age, verify, limit, origin) {
+    const headers = endToEnd(response);
+    const told = {};
+    if (figures.length) tell(told, figures);
+    if (age !== undefined) told["X-Revocation-Age"] = age;
+    for (const name in told) headers.set(name, told[name]);
+    const timing = `verify;dur=${verify}, limit;dur=${limit}, origin;dur=${origin}`;
+    headers.append("Server-Timing", timing);
+    const { status, statusText, body, webSocket } = response;
+    if (webSocket) {
+      return new Response(null, { status, headers, webSocket: this.#couple(webSocket) });
+    }
+    if (body === null) {
+      this.end();
+      return new Response(null, { status, statusText, headers });
+    }
+    const length = headers.get("Content-Length");
+    const { readable, writable } =
+      length === null ? new IdentityTransformStream() : new FixedLengthStream(Number(length));
+    const ended = () => this.end();
+    body.pipeTo(writable, { signal: this.#controller.signal }).then(ended, ended);
+    return new Response(readable, { status, statusText, headers, encodeBody: "manual" });
+  }
+
+  #look() {
+    let good = false;
+    try {
+      good = this.#watched.mayGoOn();
+    } catch (error) {
+      console.error("edge:", error);
+    }
+    if (good) return;
+    this.end();
+    let reason = "The edge failed.";
+    try {
+      reason = this.#watched.reason();
+    } catch {}
+    for (const socket of this.#sockets) close(socket, 1008, reason);
+    this.#sockets = [];
+    this.#controller.abort();
+  }
+
+  // Hands messages on between an origin's WebSocket and a new one, whose other end is returned.
+  #couple(origin) {
+    const [theirs, ours] = Object.values(new WebSocketPair());
+    this.#sockets = [origin, ours];
+    for (const [from, to] of [[origin, ours], [ours, origin]]) {
+      from.binaryType = "arraybuffer";
+      from.accept();
+      from.addEventListener("message", ({ data }) => {
+        if (!this.#sockets.length) return;
+        try {
+          to.send(data);
+        } catch {
+          this.#part(1011, "");
+        }
+      });
+      from.addEventListener("close", ({ code, reason }) => {
+        close(from, code, reason);
+        this.#part(code, reason);
+      });
+      from.addEventListener("error", () => this.#part(1011, ""));
+    }
+    return theirs;
+  }
+
+  #part(code, reason) {
+    this.end();
+    for (const socket of this.#sockets) close(socket, code, reason);
+    this.#sockets = [];
+  }
+}
+
+// An answer's headers without those of its connection.
+function endToEnd(response) {
+  const headers = new Headers(response.headers);
+  for (const name of headers.get("Connection")?.split(",") ?? []) {
+    if (/^[\w!#$%&'*+.^`|~-]+$/.test(name.trim())) headers.delete(name.trim());
+  }
+  for (const name of OF_THE_CONNECTION) headers.delete(name);
+  return headers;
+}
+
+// A token request to the core and its answer: the body as it is, the headers that matter, and the
+// caller's address. Nothing where the body is longer than `most` bytes.
+export async function handThrough(request, url, address, most, patience) {
+  const body = await whole(request, most);
+  if (body === undefined) return undefined;
+  const headers = new Headers();
+  for (const name of ["Accept", "Authorization", "Content-Type"]) {
+    const value = request.headers.get(name);
+    if (value !== null) headers.set(name, value);
+  }
+  if (address !== undefined) headers.set("X-Forwarded-For", address);
+  const signal = AbortSignal.timeout(patience);
+  const response = await fetch(url, { method: "POST", headers, body, redirect: "manual", signal });
+  return new Response(response.body, { status: response.status, headers: endToEnd(response) });
+}
+
+// RFC 9110 §7.6.1, and what workerd itself says of a WebSocket.
+const OF_THE_CONNECTION = [
+  "Connection",
+  "Keep-Alive",
+  "Proxy-Connection",
+  "TE",
+  "Trailer",
+  "Transfer-Encoding",
+  "Upgrade",
+  "Sec-WebSocket-Accept",
+  "Sec-WebSocket-Extensions",
+];
+
+// RFC 6455 §7.4.1: some codes only say what was not received.
+function close(socket, code, reason) {
+  try {
+    if ([1004, 1005, 1006, 1015].includes(code)) socket.close();
+    else socket.close(code, reason);
+  } catch {
+    // It was closed before.
+  }
 }
 
 export function randomUuid() {

@@ -1,11 +1,12 @@
 //! Calls of `glue.js`: each does what would take many calls from here.
 
 use agentidp_verify::Verified;
-use agentidp_verify::limit::Spent;
 use js_sys::{Array, JsString, Promise};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Request, RequestInit, Response};
+
+use crate::watch::Watched;
 
 /// A token's claims as JavaScript's texts, made once for a kept token.
 pub(crate) struct Shown {
@@ -28,26 +29,19 @@ impl Shown {
     }
 }
 
-/// `X-RateLimit-Limit`, `-Remaining` and `-Reset` as numbers, exact up to 2^53.
-pub(crate) fn limit_of(spent: Option<Spent>) -> (Option<f64>, f64, f64) {
-    spent.map_or((None, 0.0, 0.0), |spent| {
-        let [limit, remaining, reset] = spent.figures().map(|figure| figure as f64);
-        (Some(limit), remaining, reset)
-    })
-}
-
 #[wasm_bindgen(module = "/src/glue.js")]
 extern "C" {
-    /// 200 for a gateway, with the limit's three figures where there is one.
+    /// 200 for a gateway, with the figures of the limits.
     #[wasm_bindgen(catch)]
     pub(crate) fn verified(
         payload: &JsString,
         agent: &JsString,
         org: &JsString,
         scope: &JsString,
-        limit: Option<f64>,
-        remaining: f64,
-        reset: f64,
+        figures: &[f64],
+        age: Option<f64>,
+        verify_ms: f64,
+        limit_ms: f64,
     ) -> Result<Response, JsValue>;
 
     /// A request's headers, `[name, value]` each, the names in lower case.
@@ -57,8 +51,8 @@ extern "C" {
     /// `most` bytes. Fails where it breaks off.
     pub(crate) fn whole(request: &Request, most: u32) -> Promise;
 
-    /// The request to the origin: those headers without the ones at `dropped`, and
-    /// the caller's identity and the edge's secret.
+    /// The request to the origin: those headers without the ones at `dropped`,
+    /// the caller's identity, and what else the origin is told.
     pub(crate) fn onward(
         method: &str,
         pairs: &Array,
@@ -68,23 +62,57 @@ extern "C" {
         scope: &JsString,
         secret: Option<&str>,
         age: Option<f64>,
+        upgrade: bool,
     ) -> RequestInit;
 
-    /// `fetch`.
-    #[wasm_bindgen(catch)]
-    pub(crate) fn send(url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
+    /// A request to an origin, under the eyes of a [`Watched`].
+    pub(crate) type Exchange;
 
-    /// The origin's answer, with the limit's three figures where there is one.
-    #[wasm_bindgen(catch, js_name = handBack)]
+    #[wasm_bindgen(constructor)]
+    pub(crate) fn new(watched: Watched, every_ms: u32) -> Exchange;
+
+    /// `fetch`, by `fetcher` where there is one.
+    #[wasm_bindgen(method, catch)]
+    pub(crate) fn send(
+        this: &Exchange,
+        fetcher: Option<&JsValue>,
+        url: &str,
+        init: &RequestInit,
+        body: Option<&JsValue>,
+        chunked: bool,
+    ) -> Result<Promise, JsValue>;
+
+    /// Whether the caller broke its request off.
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn broken(this: &Exchange) -> bool;
+
+    /// There is nothing to look after.
+    #[wasm_bindgen(method)]
+    pub(crate) fn end(this: &Exchange);
+
+    /// The origin's answer with the figures of the limits.
+    #[wasm_bindgen(method, catch, js_name = handBack)]
     pub(crate) fn hand_back(
+        this: &Exchange,
         response: &Response,
-        limit: Option<f64>,
-        remaining: f64,
-        reset: f64,
+        figures: &[f64],
         age: Option<f64>,
+        verify_ms: f64,
+        limit_ms: f64,
+        origin_ms: f64,
     ) -> Result<Response, JsValue>;
 
     /// A random UUID (RFC 9562 §5.4).
     #[wasm_bindgen(js_name = randomUuid)]
     pub(crate) fn random_uuid() -> String;
+    /// A token request to the core and its answer; `undefined` where its body is
+    /// longer than `most` bytes.
+    #[wasm_bindgen(catch, js_name = handThrough)]
+    pub(crate) fn hand_through(
+        request: &Request,
+        url: &str,
+        address: Option<&str>,
+        most: u32,
+        patience_ms: u32,
+    ) -> Result<Promise, JsValue>;
 }

@@ -102,6 +102,16 @@ fn current() -> Option<Rc<Jwks>> {
     })
 }
 
+/// The set, however old.
+pub(crate) fn known() -> Option<Rc<Jwks>> {
+    KEYS.with_borrow(|keys| keys.set.clone())
+}
+
+/// Whether the set should be asked for again.
+pub(crate) fn are_old() -> bool {
+    current().is_none()
+}
+
 /// The set, asked for where it is old. One that cannot be renewed is still the
 /// core's: what it signed can be checked.
 ///

@@ -6,6 +6,7 @@
 //! in the isolate. No request ever waits for another request's future: results
 //! are shared, futures are not (a Worker cancels the waiter).
 
+mod address_limit;
 mod admit;
 mod answer;
 mod call;
@@ -16,16 +17,21 @@ mod feed;
 mod forward;
 mod forward_auth;
 mod glue;
+mod health;
 mod introspect;
 mod keys;
 mod leasing;
+mod log;
 mod mcp;
 mod metadata;
 mod permits;
 mod settings;
+mod token_endpoint;
 mod tokens;
+mod watch;
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use agentidp_gateway::Path;
@@ -36,6 +42,7 @@ use web_sys::{Request, Response};
 use worker::{Context, Env};
 
 use crate::call::Call;
+use crate::log::{Line, Logged};
 
 /// Every request comes in here, with its URL and its `Authorization`. The answer
 /// is a `Response` where nobody has to be waited for, and else a promise of one: a
@@ -51,7 +58,7 @@ pub fn fetch(
     env: Env,
     context: worker::worker_sys::Context,
 ) -> Result<JsValue, JsValue> {
-    let context = Context::new(context);
+    let context = Rc::new(Context::new(context));
     let mut answer: Pin<Box<dyn Future<Output = Result<JsValue, JsValue>>>> =
         Box::pin(async move {
             let answer = answer(&request, &url, authorization.as_deref(), &env, &context).await;
@@ -70,7 +77,7 @@ async fn answer(
     url: &str,
     authorization: Option<&str>,
     env: &Env,
-    context: &Context,
+    context: &Rc<Context>,
 ) -> Result<Response, JsValue> {
     let settings = match settings::read(env) {
         Ok(settings) => settings,
@@ -90,6 +97,7 @@ async fn answer(
     let Some(path) = Path::read(path).filter(|_| !target.contains('#')) else {
         return answer::unreadable();
     };
+    let line = Line::begin();
     let call = Call {
         request,
         env,
@@ -98,15 +106,32 @@ async fn answer(
         authorization,
         path: &path,
         query,
+        line: &line,
     };
-    let is_question = forward_auth::is_question(path.as_str());
-    if !is_question && forward_auth::has_lost_its_way(&call) {
+    let answer = by_path(&call).await;
+    if settings.logged != Logged::Nothing {
+        let status = answer.as_ref().map_or(503, Response::status);
+        line.write(settings.logged, status);
+    }
+    answer
+}
+
+async fn by_path(call: &Call<'_>) -> Result<Response, JsValue> {
+    let path = call.path.as_str();
+    if forward_auth::is_question(path) {
+        return forward_auth::verify(call).await;
+    }
+    if forward_auth::has_lost_its_way(call) {
         return answer::unreadable();
     }
-    match path.as_str() {
-        _ if is_question => forward_auth::verify(&call).await,
-        introspect::INTROSPECT => introspect::introspect(&call).await,
-        path if metadata::is_well_known(path) => metadata::document(&call),
-        _ => forward::by_route(&call).await,
+    match path {
+        "/health" => health::lives(),
+        "/ready" => health::is_ready(call).await,
+        introspect::INTROSPECT => introspect::introspect(call).await,
+        token_endpoint::PATH if call.settings.hands_tokens_through => {
+            token_endpoint::pass(call).await
+        }
+        path if metadata::is_well_known(path) => metadata::document(call),
+        _ => forward::by_route(call).await,
     }
 }

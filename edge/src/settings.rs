@@ -13,6 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use js_sys::Reflect;
 use worker::Env;
 
+use crate::log::Logged;
+
 /// What an operator sets, in `wrangler.toml` or in workerd's environment.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -39,7 +41,19 @@ pub(crate) struct Settings {
     pub(crate) introspection: Option<Clients>,
     /// `ORIGIN_SECRET`: by which an origin knows that a request came through here.
     pub(crate) origin_secret: Option<String>,
+    /// `EDGE_LOG`: which requests have a line in the log; refusals by default.
+    pub(crate) logged: Logged,
+    /// `TOKEN_PASS_THROUGH`: whether token requests are passed on to the core.
+    pub(crate) hands_tokens_through: bool,
+    /// `TOKEN_REQUESTS_PER_MINUTE` of one address.
+    pub(crate) token_requests_per_minute: u64,
+    /// `CLIENT_ADDRESS_HEADER`: by which a trusted proxy tells who is calling.
+    pub(crate) client_address_header: Option<String>,
 }
+
+/// How many token requests one address may make in a minute by default: what the
+/// core lets one address get wrong.
+const TOKEN_REQUESTS_PER_MINUTE: u64 = 600;
 
 thread_local! {
     static SETTINGS: RefCell<Option<Rc<Settings>>> = const { RefCell::new(None) };
@@ -111,6 +125,28 @@ fn from_env(env: &Env) -> Result<Settings, String> {
         gateway_secret: optional("GATEWAY_SECRET"),
         introspection,
         origin_secret: optional("ORIGIN_SECRET"),
+        logged: match optional("EDGE_LOG") {
+            None => Logged::Refusals,
+            Some(text) => {
+                Logged::parse(&text).ok_or("EDGE_LOG must be requests, refusals or off")?
+            }
+        },
+        hands_tokens_through: match optional("TOKEN_PASS_THROUGH").as_deref() {
+            None | Some("off") => false,
+            Some("on") => true,
+            Some(_) => return Err("TOKEN_PASS_THROUGH must be on or off".to_owned()),
+        },
+        token_requests_per_minute: match optional("TOKEN_REQUESTS_PER_MINUTE") {
+            None => TOKEN_REQUESTS_PER_MINUTE,
+            Some(text) => (text.parse().ok().filter(|number| *number > 0))
+                .ok_or("TOKEN_REQUESTS_PER_MINUTE must be a number from 1")?,
+        },
+        client_address_header: match optional("CLIENT_ADDRESS_HEADER") {
+            Some(name) if !is_header_name(&name) => {
+                return Err("CLIENT_ADDRESS_HEADER must be a header's name".to_owned());
+            }
+            named => named,
+        },
     })
 }
 
@@ -128,4 +164,10 @@ fn audiences(list: &str) -> Result<Vec<Audience>, String> {
             })
         })
         .collect()
+}
+
+/// RFC 9110 §5.1.
+fn is_header_name(name: &str) -> bool {
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    !name.is_empty() && name.bytes().all(is_token)
 }

@@ -20,6 +20,8 @@ mod replica;
 pub mod secrets;
 pub mod stack;
 pub mod stores;
+pub mod streams;
+pub mod websocket;
 pub mod wire;
 
 use std::collections::HashMap;

@@ -4,6 +4,7 @@
 //! Nothing here does I/O, reads a clock or knows a secret, so that every rule has
 //! tests that need no Worker.
 
+pub mod address;
 pub mod credentials;
 pub mod dots;
 pub mod forward_auth;
