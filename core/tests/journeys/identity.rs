@@ -81,7 +81,7 @@ async fn no_header_of_the_callers_says_who_is_calling() {
         "GET /h?access_token={} HTTP/1.1\r\nHost: a\r\n\r\n",
         guarded.token
     );
-    assert_eq!(say(&guarded.edge, query.as_bytes()).await.statuses, [401]);
+    assert_eq!(say(&guarded.edge, query.as_bytes()).await.statuses, [400]);
     assert_eq!(guarded.seen("a token in the query"), None);
     guarded.deployment.stop().await;
 }
