@@ -2,6 +2,8 @@
 //! the caller's identity in headers that were taken from the caller first. What
 //! two readers could take for two different requests is not passed on at all.
 
+use std::rc::Rc;
+
 use js_sys::{Array, JSON, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -205,6 +207,7 @@ async fn forward(
     }
     exchange.end();
     if let Some(rejected) = cut.take() {
+        call.line.decided(Some(Rc::clone(&admitted.token)), Some(&rejected));
         return answer::refuse(call, &rejected, needs);
     }
     if exchange.broken() {

@@ -73,6 +73,8 @@ export class Exchange {
   #watched;
   #timer;
   #controller = new AbortController();
+  // Aborts the answer's body: nothing until there is one.
+  #breakOff;
   #sockets = [];
   #broken = false;
 
@@ -129,7 +131,9 @@ export class Exchange {
     const { readable, writable } =
       length === null ? new IdentityTransformStream() : new FixedLengthStream(Number(length));
     const ended = () => this.end();
-    body.pipeTo(writable, { signal: this.#controller.signal }).then(ended, ended);
+    const controller = new AbortController();
+    this.#breakOff = () => controller.abort();
+    body.pipeTo(writable, { signal: controller.signal }).then(ended, ended);
     return new Response(readable, { status, statusText, headers, encodeBody: "manual" });
   }
 
@@ -148,7 +152,9 @@ export class Exchange {
     } catch {}
     for (const socket of this.#sockets) close(socket, 1008, reason);
     this.#sockets = [];
-    this.#controller.abort();
+    // Towards the caller first: an origin's body that is aborted would end as if it were whole.
+    if (this.#breakOff) this.#breakOff();
+    else this.#controller.abort();
   }
 
   // Hands messages on between an origin's WebSocket and a new one, whose other end is returned.

@@ -114,14 +114,12 @@ async fn each_route_does_as_it_says_while_the_core_is_frozen_and_only_the_views_
     // A token that was not seen yet is checked like any, a bad one is refused, and
     // what is known to be revoked stays so.
     assert_eq!(scene.call("/long", &unseen).await.status(), StatusCode::OK);
-    let bad = format!("{}A", &unseen[..unseen.len() - 1]);
+    let (signed, signature) = unseen.rsplit_once('.').unwrap();
+    let other = if signature.starts_with('A') { "B" } else { "A" };
+    let bad = format!("{signed}.{other}{}", &signature[1..]);
     for bad in [bad.as_str(), "x.y.z", revoked.as_str()] {
         let answer = scene.call("/long", bad).await;
-        assert!(
-            [401, 503].contains(&answer.status().as_u16()),
-            "{}",
-            answer.status()
-        );
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     }
     // After the age that a route takes, it is like any other.
     let begun = Instant::now();
