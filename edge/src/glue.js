@@ -17,15 +17,17 @@ export function verified(payload, agent, org, scope, figures, age, verify, limit
 
 // Five figures for each window, the minute first: its limit, what remains, its end in Unix seconds,
 // in how many seconds that is, how many it has.
-function tell(headers, [limit, remaining, reset, left, length, ...day]) {
+function tell(headers, figures) {
+  const limit = figures[0];
+  const remaining = figures[1];
   headers["X-RateLimit-Limit"] = limit;
   headers["X-RateLimit-Remaining"] = remaining;
-  headers["X-RateLimit-Reset"] = reset;
-  let policy = `"minute";q=${limit};w=${length}`;
-  let rest = `"minute";r=${remaining};t=${left}`;
-  if (day.length) {
-    policy += `, "day";q=${day[0]};w=${day[4]}`;
-    rest += `, "day";r=${day[1]};t=${day[3]}`;
+  headers["X-RateLimit-Reset"] = figures[2];
+  let policy = `"minute";q=${limit};w=${figures[4]}`;
+  let rest = `"minute";r=${remaining};t=${figures[3]}`;
+  if (figures.length > 5) {
+    policy += `, "day";q=${figures[5]};w=${figures[9]}`;
+    rest += `, "day";r=${figures[6]};t=${figures[8]}`;
   }
   headers["RateLimit-Policy"] = policy;
   headers["RateLimit"] = rest;
