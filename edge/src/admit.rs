@@ -10,7 +10,7 @@ use agentidp_verify::token::bearer;
 
 use crate::call::{Call, Needs};
 use crate::tokens::Kept;
-use crate::{feed, permits, tokens};
+use crate::{feed, permits, report, tokens};
 
 /// A request that may go on.
 pub(crate) struct Admitted {
@@ -34,12 +34,25 @@ impl Admitted {
 /// # Errors
 /// Why not.
 pub(crate) async fn admit(call: &Call<'_>, needs: &Needs<'_>) -> Result<Admitted, Rejected> {
+    let mut token = None;
+    let admitted = decide(call, needs, &mut token).await;
+    report::count(admitted.as_ref().err(), token.as_deref());
+    admitted
+}
+
+/// The same; leaves the `verified` token for the counts.
+async fn decide(
+    call: &Call<'_>,
+    needs: &Needs<'_>,
+    verified: &mut Option<Rc<Kept>>,
+) -> Result<Admitted, Rejected> {
     let settings = call.settings;
     credentials::check(call.authorization, call.query)?;
     let presented = bearer(call.authorization)?;
     // The feed first: it brings the core's clock, by which the token is judged.
     let reached = feed::freshen(settings, call.context, needs.away).await;
     let token = tokens::verify(settings, presented).await?;
+    *verified = Some(Rc::clone(&token));
     reached?;
     if gate(&token, needs) == Err(Rejected::Revoked) {
         feed::freshen_to_refuse(settings, needs.away).await?;

@@ -1,24 +1,28 @@
-//! Calls to the core.
+//! Questions to the core.
 
-use worker::{AbortSignal, Fetch, Headers, Method, Request, RequestInit, Response};
+use js_sys::Uint8Array;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::JsFuture;
 
-/// How long the core may take for an answer, in milliseconds, before it counts as
-/// away.
+use crate::glue::{self, CoreAnswer};
+
+/// How long the core may take for an answer, its body included, in milliseconds.
+/// Then it counts as away.
 const PATIENCE_MS: u32 = 500;
 
 /// What goes wrong, for the Worker's log: never for a caller.
 #[derive(Debug)]
 pub(crate) struct CoreError(String);
 
-impl std::fmt::Display for CoreError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+impl CoreError {
+    pub(crate) fn new(why: impl std::fmt::Display) -> Self {
+        Self(why.to_string())
     }
 }
 
-impl From<worker::Error> for CoreError {
-    fn from(error: worker::Error) -> Self {
-        Self(error.to_string())
+impl std::fmt::Display for CoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -28,36 +32,67 @@ impl From<serde_json::Error> for CoreError {
     }
 }
 
-/// The body of a 200 answer to `GET url`.
+impl From<JsValue> for CoreError {
+    fn from(error: JsValue) -> Self {
+        let said = error.dyn_ref::<js_sys::Error>().map(js_sys::Error::message);
+        Self(said.map_or_else(|| "it failed".to_owned(), String::from))
+    }
+}
+
+/// What is asked.
+pub(crate) struct Question<'a> {
+    /// Where.
+    pub(crate) url: &'a str,
+    /// The value of `Authorization`.
+    pub(crate) authorization: Option<&'a str>,
+    /// A JSON text to POST; without one it is a GET.
+    pub(crate) body: Option<&'a str>,
+    /// The media types that the answer may have.
+    pub(crate) types: &'static [&'static str],
+    /// The most bytes that it may have.
+    pub(crate) longest: usize,
+}
+
+/// A 200 answer.
+pub(crate) struct Answer {
+    pub(crate) body: Vec<u8>,
+    /// For how long a cache held it, in milliseconds, as far as it says.
+    pub(crate) held_ms: u64,
+}
+
+/// Asks the core, once more where the connection fails: a kept one may have been
+/// closed just then (RFC 9110 §9.2.2). So what is asked must be good to be asked
+/// twice. Redirects are not followed.
 ///
 /// # Errors
-/// The core cannot be reached, or answers otherwise.
-pub(crate) async fn get(url: &str, authorization: Option<&str>) -> Result<Vec<u8>, CoreError> {
-    let in_time = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(PATIENCE_MS));
-    // RFC 9110 §9.2.2: a connection that was kept may have been closed by the core
-    // just when this was sent on it.
-    let mut response = match send(url, authorization, &in_time).await {
-        Err(_) if !in_time.aborted() => send(url, authorization, &in_time).await?,
-        answered => answered?,
-    };
-    let status = response.status_code();
+/// The core cannot be reached in time, or answers with another status than 200, in
+/// another type or at greater length.
+pub(crate) async fn ask(question: &Question<'_>) -> Result<Answer, CoreError> {
+    let url = question.url;
+    let longest = u32::try_from(question.longest).unwrap_or(u32::MAX);
+    let (authorization, body) = (question.authorization, question.body);
+    let answered = glue::ask(url, authorization, body, longest, PATIENCE_MS)?;
+    let answer: CoreAnswer = JsFuture::from(answered).await?.unchecked_into();
+    let status = answer.status();
     if status != 200 {
         return Err(CoreError(format!("{url} answered {status}")));
     }
-    Ok(response.bytes().await?)
-}
-
-async fn send(
-    url: &str,
-    authorization: Option<&str>,
-    in_time: &AbortSignal,
-) -> worker::Result<Response> {
-    let headers = Headers::new();
-    if let Some(authorization) = authorization {
-        headers.set("Authorization", authorization)?;
+    let typed = answer.kind();
+    let typed = typed.split(';').next().unwrap_or_default().trim();
+    if !question
+        .types
+        .iter()
+        .any(|good| typed.eq_ignore_ascii_case(good))
+    {
+        return Err(CoreError(format!("{url} answered with another type")));
     }
-    let mut init = RequestInit::new();
-    init.with_method(Method::Get).with_headers(headers);
-    let request = Request::new_with_init(url, &init)?;
-    Fetch::Request(request).send_with_signal(in_time).await
+    Ok(Answer {
+        body: Uint8Array::new(&answer.body()).to_vec(),
+        held_ms: answer
+            .age()
+            .trim()
+            .parse::<u64>()
+            .unwrap_or(0)
+            .saturating_mul(1_000),
+    })
 }

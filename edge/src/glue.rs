@@ -2,7 +2,7 @@
 
 use agentidp_verify::Verified;
 use agentidp_verify::limit::Spent;
-use js_sys::{Array, JsString, Promise};
+use js_sys::{Array, ArrayBuffer, JsString, Promise};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Request, RequestInit, Response};
@@ -79,4 +79,31 @@ extern "C" {
         reset: f64,
         age: Option<f64>,
     ) -> Result<Response, JsValue>;
+
+    /// What the core answered.
+    pub(crate) type CoreAnswer;
+
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn status(this: &CoreAnswer) -> u16;
+
+    /// `Content-Type`, empty where there is none.
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn kind(this: &CoreAnswer) -> String;
+
+    /// `Age`, empty where there is none.
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn age(this: &CoreAnswer) -> String;
+
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn body(this: &CoreAnswer) -> ArrayBuffer;
+
+    /// A question to the core: a promise of a [`CoreAnswer`].
+    #[wasm_bindgen(catch)]
+    pub(crate) fn ask(
+        url: &str,
+        authorization: Option<&str>,
+        body: Option<&str>,
+        most: u32,
+        patience: u32,
+    ) -> Result<Promise, JsValue>;
 }

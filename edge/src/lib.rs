@@ -17,6 +17,7 @@ mod forward;
 mod glue;
 mod keys;
 mod permits;
+mod report;
 mod settings;
 mod tokens;
 

@@ -18,10 +18,8 @@ use crate::tokens::read_basic;
 /// each time: a revoked one is refused at once.
 #[derive(Debug)]
 pub(super) struct CallingEdge {
-    #[expect(dead_code, reason = "for leases and reports")]
     pub(super) edge_id: EdgeId,
     /// The operator's name for it.
-    #[expect(dead_code, reason = "for leases and reports")]
     pub(super) place: String,
 }
 

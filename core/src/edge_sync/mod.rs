@@ -5,7 +5,9 @@ mod calling;
 mod command;
 mod edges;
 mod model;
+mod refusals;
 mod register;
+mod reports;
 mod revoke;
 mod seen;
 mod store;
@@ -14,7 +16,11 @@ use std::sync::Arc;
 
 use axum::Router;
 
+pub use api::Kept;
 pub use command::EdgeCommand;
+pub(crate) use refusals::{
+    Filter as RefusalFilter, delete_all, forget_old, forget_reports, list as refusals_of,
+};
 pub use register::{RegisteredEdge, is_registered, register};
 use revoke::revoke;
 pub use seen::Seen;
@@ -23,5 +29,8 @@ use crate::app::App;
 
 /// The routes of this feature.
 pub fn routes() -> Router<Arc<App>> {
-    api::routes().merge(edges::routes())
+    api::routes()
+        .merge(edges::routes())
+        .merge(reports::routes())
+        .merge(refusals::routes())
 }

@@ -9,11 +9,13 @@
 pub mod claims;
 pub mod expected;
 pub mod feed;
+pub mod following;
 pub mod gate;
 pub mod jwks;
 mod jws;
 pub mod limit;
 pub mod rejected;
+pub mod report;
 pub mod revocations;
 pub mod statement;
 pub mod strict_json;
