@@ -18,3 +18,9 @@ CREATE TABLE edge_refusals (
 );
 CREATE INDEX edge_refusals_of_tenant ON edge_refusals (org_id, refusal_id);
 CREATE INDEX edge_refusals_hour ON edge_refusals (hour);
+
+-- A signing key is revoked by its id.
+ALTER TABLE revocations
+    DROP CONSTRAINT revocations_kind_check,
+    ADD CONSTRAINT revocations_kind_check
+        CHECK (kind IN ('token', 'grant', 'agent', 'tenant', 'cap', 'tier_cap', 'key'));

@@ -19,8 +19,11 @@ mod journeys {
     mod documented;
     mod edge;
     mod edge_paths;
+    mod edge_reports;
+    mod edges;
     mod ending;
     mod export;
+    mod feed;
     mod filters;
     mod floods;
     mod full_disk;

@@ -242,6 +242,9 @@ async fn verify(settings: &Settings, body: &[u8]) -> Result<Page, Rejected> {
     let text = str::from_utf8(body).map_err(|_| Rejected::Malformed)?;
     let statement = Statement::parse(text, PAGE)?;
     let key = keys::find_of(settings, &statement).await?;
+    if FEED.with_borrow(|feed| feed.following.view().kill_key(&key.kid)) {
+        return Err(Rejected::Revoked);
+    }
     let issuer = &settings.expected.issuer;
     let parties = (issuer.as_str(), &*audience(issuer));
     statement.verify(&key, parties, &WebCrypto).await

@@ -19,6 +19,8 @@ pub enum Kind {
     Cap,
     /// The same of every tenant on a tier, by the tier's name.
     TierCap,
+    /// A signing key, by `kid`: whatever it signed, and will sign.
+    Key,
 }
 
 /// One revocation. The entry for an id replaces an earlier one for the same id.

@@ -134,6 +134,11 @@ impl Verified {
         &self.claims
     }
 
+    /// The key that signed it.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
     /// The claims as they were signed: a JSON object.
     pub fn payload(&self) -> &str {
         &self.payload
