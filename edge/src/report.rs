@@ -50,7 +50,13 @@ pub(crate) fn count(refused: Option<&Rejected>, token: Option<&Kept>) {
 
 /// Counts a token that was `known`, or was not.
 pub(crate) fn known(known: bool) {
-    COUNTS.with(|counts| add(if known { &counts.known } else { &counts.unknown }));
+    COUNTS.with(|counts| {
+        add(if known {
+            &counts.known
+        } else {
+            &counts.unknown
+        })
+    });
 }
 
 /// Counts a call that was let through on a view that was too old.

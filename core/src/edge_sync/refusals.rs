@@ -197,10 +197,7 @@ pub(crate) async fn forget_reports(
 }
 
 /// Forgets the hours of long ago.
-pub(crate) async fn forget_old(
-    connection: &mut PgConnection,
-    now: Now,
-) -> Result<(), sqlx::Error> {
+pub(crate) async fn forget_old(connection: &mut PgConnection, now: Now) -> Result<(), sqlx::Error> {
     let ago = now.timestamp() - time::Duration::days(KEPT_DAYS);
     sqlx::query!("DELETE FROM edge_refusals WHERE hour < $1", ago)
         .execute(connection)

@@ -129,7 +129,11 @@ mod tests {
         let counts: Vec<_> = read.iter().map(|(of, n)| (of.reason, *n)).collect();
         assert_eq!(
             counts,
-            [("expired", 1), ("other", MOST.cast_signed()), ("revoked", 5)]
+            [
+                ("expired", 1),
+                ("other", MOST.cast_signed()),
+                ("revoked", 5)
+            ]
         );
     }
 }

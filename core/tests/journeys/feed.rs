@@ -89,11 +89,16 @@ async fn a_page_is_signed_for_edges_says_of_when_it_is_and_may_be_kept_for_a_sec
     let deployment = Deployment::start().await;
     let tenant = deployment.tenant("enterprise").await;
     let token = deployment.token(&tenant.agent).await;
-    assert_eq!(deployment.revoke(&tenant.agent, &token).await, StatusCode::OK);
+    assert_eq!(
+        deployment.revoke(&tenant.agent, &token).await,
+        StatusCode::OK
+    );
     let (_, printed, _) = run(&["edge", "register", "fra1"], deployment.vars()).await;
     let edge = read_env(&printed);
     secrets::keep_credential(&edge["EDGE_ID"], &edge["EDGE_SECRET"]);
-    let keys = deployment.http.get(format!("{}{KEYS_PATH}", deployment.url));
+    let keys = deployment
+        .http
+        .get(format!("{}{KEYS_PATH}", deployment.url));
     let keys = keys.send().await.unwrap().bytes().await.unwrap();
     let keys = Jwks::read(&keys).unwrap();
     let ask = async |after: &str| -> Page {
@@ -172,23 +177,48 @@ async fn a_page_that_is_not_the_cores_word_is_not_taken_up_and_soon_nobody_is_ad
     let cases: Vec<(&str, Making)> = vec![
         ("a bad signature", Box::new(broken)),
         ("another key", Box::new(another_key)),
-        ("no signature", Box::new(|reply| {
-            let text = reply.text();
-            text[..=text.rfind('.').unwrap()].to_owned()
-        })),
+        (
+            "no signature",
+            Box::new(|reply| {
+                let text = reply.text();
+                text[..=text.rfind('.').unwrap()].to_owned()
+            }),
+        ),
         ("another typ", Box::new(real(as_token, |_| {}))),
         ("a lease", Box::new(real(as_lease, |_| {}))),
         ("an access token", Box::new(move |_| token.clone())),
-        ("another issuer", Box::new(real(forge.clone(), |c| c["iss"] = json!("https://i.example")))),
-        ("another audience", Box::new(real(forge.clone(), |c| c["aud"] = json!("https://a.example")))),
-        ("another question", Box::new(real(forge.clone(), |c| c["after"] = json!(1)))),
-        ("a cursor that goes back", Box::new(real(forge.clone(), |c| {
-            c["cursor"] = json!(0);
-        }))),
-        ("another time", Box::new(real(forge.clone(), |c| {
-            c["as_of"] = json!(c["as_of"].as_u64().unwrap() + 400_000);
-        }))),
-        ("no JWS", Box::new(|_| r#"{"cursor":1,"entries":[]}"#.to_owned())),
+        (
+            "another issuer",
+            Box::new(real(forge.clone(), |c| {
+                c["iss"] = json!("https://i.example")
+            })),
+        ),
+        (
+            "another audience",
+            Box::new(real(forge.clone(), |c| {
+                c["aud"] = json!("https://a.example")
+            })),
+        ),
+        (
+            "another question",
+            Box::new(real(forge.clone(), |c| c["after"] = json!(1))),
+        ),
+        (
+            "a cursor that goes back",
+            Box::new(real(forge.clone(), |c| {
+                c["cursor"] = json!(0);
+            })),
+        ),
+        (
+            "another time",
+            Box::new(real(forge.clone(), |c| {
+                c["as_of"] = json!(c["as_of"].as_u64().unwrap() + 400_000);
+            })),
+        ),
+        (
+            "no JWS",
+            Box::new(|_| r#"{"cursor":1,"entries":[]}"#.to_owned()),
+        ),
     ];
     for (what, make) in cases {
         scene.between.change(move |path, reply| {
@@ -221,31 +251,56 @@ async fn a_page_that_is_not_the_cores_word_is_not_taken_up_and_soon_nobody_is_ad
 async fn a_feed_or_a_key_set_that_is_huge_slow_redirected_or_of_another_type_is_not_read() {
     let scene = Scene::set().await;
     type Making = Box<dyn Fn(Reply) -> Reply + Send>;
-    let cases = || -> Vec<(&str, Making)> {
+    let cases = || -> Vec<(&'static str, Making)> {
         let real = scene.deployment.url.clone();
         vec![
-            ("huge", Box::new(|reply| {
-                let mut body = reply.body.clone();
-                body.resize(700 * 1024, b' ');
-                reply.with_body(body)
-            })),
-            ("slow", Box::new(|reply| Reply { delay: Duration::from_millis(900), ..reply })),
-            ("redirected", Box::new(move |reply| Reply {
-                status: 302,
-                headers: vec![("location", format!("{real}{KEYS_PATH}"))],
-                ..reply
-            })),
-            ("of another type", Box::new(|reply| Reply {
-                content_type: "text/html".into(),
-                ..reply
-            })),
+            (
+                "huge",
+                Box::new(|reply| {
+                    let mut body = reply.body.clone();
+                    body.resize(700 * 1024, b' ');
+                    reply.with_body(body)
+                }),
+            ),
+            (
+                "slow",
+                Box::new(|reply| Reply {
+                    delay: Duration::from_millis(900),
+                    ..reply
+                }),
+            ),
+            (
+                "redirected",
+                Box::new(move |reply| Reply {
+                    status: 302,
+                    headers: vec![("location", format!("{real}{KEYS_PATH}"))],
+                    ..reply
+                }),
+            ),
+            (
+                "of another type",
+                Box::new(|reply| Reply {
+                    content_type: "text/html".into(),
+                    ..reply
+                }),
+            ),
             ("nothing", Box::new(|reply| reply.with_body(""))),
-            ("a failure", Box::new(|reply| Reply { status: 500, ..reply })),
+            (
+                "a failure",
+                Box::new(|reply| Reply {
+                    status: 500,
+                    ..reply
+                }),
+            ),
         ]
     };
     for (what, make) in cases() {
         scene.between.change(move |path, reply| {
-            if path.starts_with(FEED_PATH) { make(reply) } else { reply }
+            if path.starts_with(FEED_PATH) {
+                make(reply)
+            } else {
+                reply
+            }
         });
         scene
             .becomes(&scene.token, StatusCode::SERVICE_UNAVAILABLE, what)
@@ -256,7 +311,10 @@ async fn a_feed_or_a_key_set_that_is_huge_slow_redirected_or_of_another_type_is_
 
     let mut sets = cases();
     sets.push(("an array", Box::new(|reply| reply.with_body("[]"))));
-    sets.push(("no set", Box::new(|reply| reply.with_body(r#"{"keys":"none"}"#))));
+    sets.push((
+        "no set",
+        Box::new(|reply| reply.with_body(r#"{"keys":"none"}"#)),
+    ));
     sets.push(("empty", Box::new(|reply| reply.with_body(r#"{"keys":[]}"#))));
     let unknown = Forge::good(
         &scene.deployment,
@@ -267,15 +325,27 @@ async fn a_feed_or_a_key_set_that_is_huge_slow_redirected_or_of_another_type_is_
     );
     for (n, (what, make)) in sets.into_iter().enumerate() {
         scene.between.change(move |path, reply| {
-            if path.starts_with(KEYS_PATH) { make(reply) } else { reply }
+            if path.starts_with(KEYS_PATH) {
+                make(reply)
+            } else {
+                reply
+            }
         });
         // A token that names another key has the set asked for again, once a second.
         tokio::time::sleep(Duration::from_millis(1_050)).await;
         let before = scene.between.asked(KEYS_PATH);
         let token = unknown.header("kid", json!(format!("k{n}"))).sign();
-        assert_eq!(scene.status_of(&token).await, StatusCode::UNAUTHORIZED, "{what}");
+        assert_eq!(
+            scene.status_of(&token).await,
+            StatusCode::UNAUTHORIZED,
+            "{what}"
+        );
         assert!(scene.between.asked(KEYS_PATH) > before, "{what}");
-        assert_eq!(scene.status().await, StatusCode::OK, "the old set stays: {what}");
+        assert_eq!(
+            scene.status().await,
+            StatusCode::OK,
+            "the old set stays: {what}"
+        );
     }
     scene.deployment.stop().await;
 }
@@ -291,7 +361,11 @@ async fn a_feed_that_is_replayed_or_held_back_makes_nobody_young_again() {
     let (_, last) = scene.between.kept(FEED_PATH).pop().unwrap();
     let again = last.clone();
     scene.between.change(move |path, reply| {
-        if path.starts_with(FEED_PATH) { again.clone() } else { reply }
+        if path.starts_with(FEED_PATH) {
+            again.clone()
+        } else {
+            reply
+        }
     });
     let revoked = scene.deployment.token(&scene.tenant.agent).await;
     scene.deployment.revoke(&scene.tenant.agent, &revoked).await;
@@ -312,7 +386,11 @@ async fn a_feed_that_is_replayed_or_held_back_makes_nobody_young_again() {
         .await;
     // The older page after a newer one.
     scene.between.change(move |path, reply| {
-        if path.starts_with(FEED_PATH) { last.clone() } else { reply }
+        if path.starts_with(FEED_PATH) {
+            last.clone()
+        } else {
+            reply
+        }
     });
     let refused = StatusCode::SERVICE_UNAVAILABLE;
     scene.becomes(&scene.token, refused, "an older page").await;
