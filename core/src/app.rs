@@ -10,7 +10,7 @@ use crate::clock::Now;
 use crate::config::Config;
 use crate::credentials::Uses;
 use crate::database::Database;
-use crate::edge_sync::Seen;
+use crate::edge_sync::{Kept, Seen};
 use crate::health::Looked;
 use crate::hot::HotStore;
 use crate::ids::AgentId;
@@ -45,6 +45,8 @@ pub struct App {
     pub uses: Uses,
     /// When edges were last seen.
     pub seen: Seen,
+    /// The feed's pages of a moment ago.
+    pub pages: Kept,
     /// What Prometheus reads.
     pub metrics: Arc<Metrics>,
     /// What addresses may do before anybody has authenticated.

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use crate::app::App;
 use crate::clock::Now;
 use crate::database::Database;
-use crate::{credentials, tenants};
+use crate::{credentials, edge_sync, tenants};
 
 /// How often there are chores.
 const EVERY: Duration = Duration::from_secs(15);
@@ -68,6 +68,7 @@ async fn chores(app: &App) -> Result<(), sqlx::Error> {
     let mut connection = app.database.connection().await?;
     app.uses.write(&mut connection).await?;
     app.seen.write(&mut connection).await?;
+    edge_sync::forget_reports(&mut connection, Now::read()).await?;
     let now = Now::read().timestamp();
     let ending = credentials::count_ending(&mut *connection, now, now + SOON).await?;
     app.metrics.credentials_expiring_soon.set(ending);
@@ -76,8 +77,8 @@ async fn chores(app: &App) -> Result<(), sqlx::Error> {
 
 /// Deletes what no cursor, no token and no counter needs: changes that every
 /// replica saw long ago, entries that no living token can fall under and nobody
-/// can lift, marks of periods that are over, edges' leases, and answers that nobody repeats any
-/// more.
+/// can lift, marks of periods that are over, edges' leases, refusals of long ago,
+/// and answers that nobody repeats any more.
 async fn tidy(database: &Database, now: Now) -> Result<(), sqlx::Error> {
     let day_ago = now.timestamp() - time::Duration::days(1);
     let mut connection = database.connection().await?;
@@ -94,6 +95,7 @@ async fn tidy(database: &Database, now: Now) -> Result<(), sqlx::Error> {
     )
     .execute(&mut *connection)
     .await?;
+    edge_sync::forget_old(&mut *connection, now).await?;
     sqlx::query!("DELETE FROM counter_marks WHERE ends_at < $1", day_ago)
         .execute(&mut *connection)
         .await?;

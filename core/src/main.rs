@@ -65,6 +65,11 @@ enum Keys {
         #[arg(long, value_enum, default_value_t = KeyAlgorithm::EdDSA)]
         alg: KeyAlgorithm,
     },
+    /// Revoke a key that signs no more: edges refuse whatever it signed.
+    Revoke {
+        /// Its id, as the key set had it.
+        kid: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -101,7 +106,8 @@ async fn run() -> ExitCode {
         Command::Migrate => "Migration failed: Error",
         Command::Bootstrap => "Bootstrap failed: Error",
         Command::Health { .. } => "Not healthy",
-        Command::Keys(_) => "No key was made: Error",
+        Command::Keys(Keys::Generate { .. }) => "No key was made: Error",
+        Command::Keys(Keys::Revoke { .. }) => "No key was revoked: Error",
         Command::Edge(EdgeCommand::Register { .. }) => "No edge was registered: Error",
         Command::Edge(EdgeCommand::List) => "No edge was listed: Error",
         Command::Edge(EdgeCommand::Revoke { .. }) => "No edge was revoked: Error",
@@ -115,6 +121,7 @@ async fn run() -> ExitCode {
         Command::Bootstrap => run_bootstrap().await,
         Command::Health { live } => health::ask(live).await.map_err(Into::into),
         Command::Keys(Keys::Generate { alg }) => generate(alg),
+        Command::Keys(Keys::Revoke { kid }) => revoke_key(&kid).await,
         Command::Edge(command) => run_edge(command).await,
         Command::Policy(command) => command.run().await.map(|shown| println!("{shown:#}")),
     };
@@ -184,6 +191,20 @@ fn generate(alg: KeyAlgorithm) -> Outcome {
     let line = |pem: &str| pem.trim_end().replace("\r\n", "\n").replace('\n', "\\n");
     println!("JWT_PRIVATE_KEY=\"{}\"", line(&pair.private));
     println!("JWT_PUBLIC_KEY=\"{}\"", line(&pair.public));
+    Ok(())
+}
+
+async fn revoke_key(kid: &str) -> Outcome {
+    // Where the settings are those of the service.
+    if let Ok(config) = Config::from_env() {
+        let ring = keys::KeyRing::from_config(&config).await?;
+        if ring.signer.public().kid == kid {
+            return Err("this is the key that signs: give the service another one first".into());
+        }
+    }
+    let change = Change::begin(&database().await?, None, None, Now::read()).await?;
+    keys::revoke(change, kid).await?;
+    println!("{kid} is revoked.");
     Ok(())
 }
 

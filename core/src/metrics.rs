@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// How many series a counter may have whose labels are tenants' words or ids.
 const MOST_SERIES: usize = 2_000;
+/// The same of edges' counts: a thousand places, each with the results that it has.
+const MOST_EDGE_SERIES: usize = 20_000;
 /// What stands for the words past them.
 const OTHER: &str = "other";
 
@@ -23,6 +26,9 @@ const REQUEST_SECONDS: [f64; 12] = [
 const STORE_SECONDS: [f64; 11] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.1, 0.5, 1.5,
 ];
+
+/// Seconds; a view's age. 1.8 is the oldest but where a route allows more.
+const VIEW_SECONDS: [f64; 8] = [0.25, 0.5, 1.0, 1.8, 5.0, 30.0, 300.0, 3_600.0];
 
 /// Every metric, made once at the start.
 #[derive(Debug)]
@@ -44,6 +50,16 @@ pub struct Metrics {
     pub(crate) policy_decisions: Bounded,
     /// By `org_id` and `module`: a tenant's module that did not decide.
     pub(crate) policy_failures: Bounded,
+    /// By `place` and `result`: what edges report.
+    pub(crate) edge_verifications: Bounded,
+    /// By `place`: tokens that were known.
+    pub(crate) edge_cache_hits: Bounded,
+    /// By `place`: tokens that were not.
+    pub(crate) edge_cache_misses: Bounded,
+    /// By `place`: calls on a view that was too old.
+    pub(crate) edge_stale_admits: Bounded,
+    edge_revocation_age: HistogramVec,
+    edge_last_report: IntGaugeVec,
     pub(crate) credentials_expiring_soon: IntGauge,
     requests: IntCounterVec,
     request_seconds: HistogramVec,
@@ -109,6 +125,48 @@ impl Metrics {
                 "agentidp_policy_failures_total",
                 "Tenants' policies that failed to decide, which denies.",
                 &["org_id", "module"],
+            )?,
+            edge_verifications: Bounded::new(
+                &registry,
+                "agentidp_edge_verifications_total",
+                "Verifications at edges, as they report them.",
+                &["place", "result"],
+            )?
+            .up_to(MOST_EDGE_SERIES),
+            edge_cache_hits: Bounded::new(
+                &registry,
+                "agentidp_edge_cache_hits_total",
+                "Tokens that an edge had verified before.",
+                &["place"],
+            )?,
+            edge_cache_misses: Bounded::new(
+                &registry,
+                "agentidp_edge_cache_misses_total",
+                "Tokens that an edge had not verified before.",
+                &["place"],
+            )?,
+            edge_stale_admits: Bounded::new(
+                &registry,
+                "agentidp_edge_stale_admits_total",
+                "Calls that an edge let through on a view of the revocations that was too old.",
+                &["place"],
+            )?,
+            edge_revocation_age: histogram(
+                &registry,
+                "agentidp_edge_revocation_age_seconds",
+                "The oldest view of the revocations that a call was let through on, of each report.",
+                &["place"],
+                &VIEW_SECONDS,
+            )?,
+            edge_last_report: registered(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "agentidp_edge_last_report_timestamp_seconds",
+                        "When an edge last reported.",
+                    ),
+                    &["place"],
+                )?,
             )?,
             credentials_expiring_soon: gauge(
                 &registry,
@@ -179,6 +237,20 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
+    /// An edge let calls through on views of up to this age.
+    pub(crate) fn edge_admitted_on(&self, place: &str, seconds: f64) {
+        self.edge_revocation_age
+            .with_label_values(&[place])
+            .observe(seconds);
+    }
+
+    /// An edge has reported, at `now_s` (Unix seconds).
+    pub(crate) fn edge_reported(&self, place: &str, now_s: u64) {
+        self.edge_last_report
+            .with_label_values(&[place])
+            .set(now_s.cast_signed());
+    }
+
     /// The text format, with the pool as it is now.
     ///
     /// # Errors
@@ -195,6 +267,7 @@ impl Metrics {
 pub(crate) struct Bounded {
     vec: IntCounterVec,
     labels: usize,
+    most: usize,
     known: RwLock<HashMap<String, IntCounter>>,
 }
 
@@ -208,8 +281,14 @@ impl Bounded {
         Ok(Self {
             vec: registered(registry, IntCounterVec::new(Opts::new(name, help), labels)?)?,
             labels: labels.len(),
+            most: MOST_SERIES,
             known: RwLock::default(),
         })
+    }
+
+    /// The same with up to `most` series.
+    fn up_to(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// Counts one under `values`, a value for each label.
@@ -217,26 +296,26 @@ impl Bounded {
         self.add(values, 1);
     }
 
-    /// Counts `more` under `values`.
-    pub(crate) fn add(&self, values: &[&str], more: u64) {
+    /// Counts `n`.
+    pub(crate) fn add(&self, values: &[&str], n: u64) {
         let joined = values.join("\n");
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(counter) = known.get(&joined) {
-            counter.inc_by(more);
+            counter.inc_by(n);
             return;
         }
         drop(known);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_SERIES {
+        if known.len() >= self.most {
             self.vec
                 .with_label_values(&vec![OTHER; self.labels])
-                .inc_by(more);
+                .inc_by(n);
             return;
         }
         known
             .entry(joined)
             .or_insert_with(|| self.vec.with_label_values(values))
-            .inc_by(more);
+            .inc_by(n);
     }
 }
 

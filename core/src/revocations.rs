@@ -12,6 +12,9 @@ use crate::clock::{Now, from_unix_s};
 use crate::hot::Mark;
 use crate::ids::OrgId;
 
+/// How long a key stays revoked, in seconds: ten years.
+const KEYS_KEPT_S: u64 = 10 * 366 * 86_400;
+
 /// An entry to be made or lifted.
 #[derive(Debug, Clone)]
 pub struct Revocation {
@@ -48,6 +51,15 @@ impl Revocation {
             lifted: false,
             rpm: None,
             expires_at: exp,
+        }
+    }
+
+    /// Kills whatever the key `kid` signed. `org_id` is the operator's tenant. It stays
+    /// for longer than anybody keeps a key set that still has the key.
+    pub fn of_key(kid: &str, org_id: OrgId, now: Now) -> Self {
+        Self {
+            expires_at: now.s() + KEYS_KEPT_S,
+            ..Self::of(Kind::Key, kid, org_id, now)
         }
     }
 
@@ -94,6 +106,7 @@ const fn word(kind: Kind) -> &'static str {
         Kind::Tenant => "tenant",
         Kind::Cap => "cap",
         Kind::TierCap => "tier_cap",
+        Kind::Key => "key",
     }
 }
 
@@ -105,6 +118,7 @@ fn kind(word: &str) -> Option<Kind> {
         Kind::Tenant,
         Kind::Cap,
         Kind::TierCap,
+        Kind::Key,
     ]
     .into_iter()
     .find(|kind| self::word(*kind) == word)

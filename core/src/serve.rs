@@ -16,7 +16,7 @@ use crate::config::{Config, DatabaseUrl};
 use crate::connections::most_connections;
 use crate::credentials::Uses;
 use crate::database::Database;
-use crate::edge_sync::Seen;
+use crate::edge_sync::{Kept, Seen};
 use crate::health::Looked;
 use crate::hot::Timed;
 use crate::keys::{KeyError, KeyRing};
@@ -130,6 +130,7 @@ impl Service {
             ledger: Ledger::default(),
             uses: Uses::default(),
             seen: Seen::default(),
+            pages: Kept::default(),
             metrics,
             addresses: Addresses::new(config.address_limits),
             looked: Looked::default(),

@@ -29,12 +29,15 @@ mod journeys {
     mod edge_metadata;
     mod edge_panics;
     mod edge_paths;
+    mod edge_reports;
     mod edge_routes;
     mod edge_says;
     mod edge_streams;
     mod edge_tokens;
+    mod edges;
     mod ending;
     mod export;
+    mod feed;
     mod filters;
     mod floods;
     mod full_disk;

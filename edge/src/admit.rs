@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 use agentidp_gateway::credentials;
 use agentidp_verify::Rejected;
-use agentidp_verify::permits::Counted;
 use agentidp_verify::limit::retry_after_s;
+use agentidp_verify::permits::Counted;
 use agentidp_verify::token::bearer;
 
 use crate::call::{Call, Needs};
 use crate::clock::core_ms;
 use crate::tokens::Kept;
-use crate::{feed, permits, tokens};
+use crate::{feed, permits, report, tokens};
 
 /// The length of a day, milliseconds.
 const DAY_MS: u64 = 86_400_000;
@@ -67,6 +67,7 @@ impl Admitted {
 pub(crate) async fn admit(call: &Call<'_>, needs: &Needs<'_>) -> Result<Admitted, Rejected> {
     let mut token = None;
     let admitted = decide(call, needs, &mut token).await;
+    report::count(admitted.as_ref().err(), token.as_deref());
     call.line.decided(token, admitted.as_ref().err());
     admitted
 }

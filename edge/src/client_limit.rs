@@ -166,7 +166,7 @@ impl ClientLimit {
     }
 
     async fn ask(&self, request: &LeaseRequest) -> Result<Option<Lease>, CoreError> {
-        let settings = settings::read(&self.env).map_err(CoreError::from)?;
+        let settings = settings::read(&self.env).map_err(CoreError::new)?;
         leasing::ask(&settings, request).await
     }
 

@@ -1,34 +1,28 @@
-//! Calls to the core.
+//! Questions to the core.
 
-use worker::{AbortSignal, Fetch, Headers, Method, Request, RequestInit, Response};
+use js_sys::Uint8Array;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::JsFuture;
 
-/// How long the core may take for an answer, in milliseconds, before it counts as
-/// away.
-const PATIENCE_MS: u32 = 500;
+use crate::glue::{self, CoreAnswer};
 
-/// The same where the core has something to write: what it did is lost, as far as
-/// this edge is concerned, where nobody waits for the answer.
-const POST_PATIENCE_MS: u32 = 1_000;
+/// How long the core may take for an answer, its body included, in milliseconds.
+/// Then it counts as away.
+pub(crate) const PATIENCE_MS: u32 = 500;
 
 /// What goes wrong, for the Worker's log: never for a caller.
 #[derive(Debug)]
 pub(crate) struct CoreError(String);
 
+impl CoreError {
+    pub(crate) fn new(why: impl std::fmt::Display) -> Self {
+        Self(why.to_string())
+    }
+}
+
 impl std::fmt::Display for CoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl From<String> for CoreError {
-    fn from(error: String) -> Self {
-        Self(error)
-    }
-}
-
-impl From<worker::Error> for CoreError {
-    fn from(error: worker::Error) -> Self {
-        Self(error.to_string())
     }
 }
 
@@ -38,60 +32,69 @@ impl From<serde_json::Error> for CoreError {
     }
 }
 
-/// The body of a 200 answer to `GET url`.
-///
-/// # Errors
-/// The core cannot be reached, or answers otherwise.
-pub(crate) async fn get(url: &str, authorization: Option<&str>) -> Result<Vec<u8>, CoreError> {
-    let in_time = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(PATIENCE_MS));
-    let get = async || send(url, Method::Get, authorization, None, &in_time).await;
-    // RFC 9110 §9.2.2: a connection that was kept may have been closed by the core
-    // just when this was sent on it.
-    let response = match get().await {
-        Err(_) if !in_time.aborted() => get().await?,
-        answered => answered?,
-    };
-    body(url, response).await
+impl From<JsValue> for CoreError {
+    fn from(error: JsValue) -> Self {
+        let said = error.dyn_ref::<js_sys::Error>().map(js_sys::Error::message);
+        Self(said.map_or_else(|| "it failed".to_owned(), String::from))
+    }
 }
 
-/// The body of a 200 answer to `POST url` with a JSON body. It is sent once: what
-/// the core did with it is not known where no answer comes.
-///
-/// # Errors
-/// The same.
-pub(crate) async fn post(url: &str, authorization: &str, json: &str) -> Result<Vec<u8>, CoreError> {
-    let in_time = AbortSignal::from(web_sys::AbortSignal::timeout_with_u32(POST_PATIENCE_MS));
-    let authorization = Some(authorization);
-    let response = send(url, Method::Post, authorization, Some(json), &in_time).await?;
-    body(url, response).await
+/// What is asked.
+pub(crate) struct Question<'a> {
+    /// Where.
+    pub(crate) url: &'a str,
+    /// The value of `Authorization`.
+    pub(crate) authorization: Option<&'a str>,
+    /// A JSON text to POST; without one it is a GET.
+    pub(crate) body: Option<&'a str>,
+    /// The media types that the answer may have.
+    pub(crate) types: &'static [&'static str],
+    /// The most bytes that it may have.
+    pub(crate) longest: usize,
+    /// How long the core may take, in milliseconds.
+    pub(crate) patience_ms: u32,
 }
 
-async fn body(url: &str, mut response: Response) -> Result<Vec<u8>, CoreError> {
-    let status = response.status_code();
+/// A 200 answer.
+pub(crate) struct Answer {
+    pub(crate) body: Vec<u8>,
+    /// For how long a cache held it, in milliseconds, as far as it says.
+    pub(crate) held_ms: u64,
+}
+
+/// Asks the core, once more where the connection fails: a kept one may have been
+/// closed just then (RFC 9110 §9.2.2). So what is asked must be good to be asked
+/// twice. Redirects are not followed.
+///
+/// # Errors
+/// The core cannot be reached in time, or answers with another status than 200, in
+/// another type or at greater length.
+pub(crate) async fn ask(question: &Question<'_>) -> Result<Answer, CoreError> {
+    let url = question.url;
+    let longest = u32::try_from(question.longest).unwrap_or(u32::MAX);
+    let (authorization, body) = (question.authorization, question.body);
+    let answered = glue::ask(url, authorization, body, longest, question.patience_ms)?;
+    let answer: CoreAnswer = JsFuture::from(answered).await?.unchecked_into();
+    let status = answer.status();
     if status != 200 {
         return Err(CoreError(format!("{url} answered {status}")));
     }
-    Ok(response.bytes().await?)
-}
-
-async fn send(
-    url: &str,
-    method: Method,
-    authorization: Option<&str>,
-    json: Option<&str>,
-    in_time: &AbortSignal,
-) -> worker::Result<Response> {
-    let headers = Headers::new();
-    if let Some(authorization) = authorization {
-        headers.set("Authorization", authorization)?;
+    let typed = answer.kind();
+    let typed = typed.split(';').next().unwrap_or_default().trim();
+    if !question
+        .types
+        .iter()
+        .any(|good| typed.eq_ignore_ascii_case(good))
+    {
+        return Err(CoreError(format!("{url} answered with another type")));
     }
-    let mut init = RequestInit::new();
-    init.with_method(method);
-    if let Some(json) = json {
-        headers.set("Content-Type", "application/json")?;
-        init.with_body(Some(json.into()));
-    }
-    init.with_headers(headers);
-    let request = Request::new_with_init(url, &init)?;
-    Fetch::Request(request).send_with_signal(in_time).await
+    Ok(Answer {
+        body: Uint8Array::new(&answer.body()).to_vec(),
+        held_ms: answer
+            .age()
+            .trim()
+            .parse::<u64>()
+            .unwrap_or(0)
+            .saturating_mul(1_000),
+    })
 }

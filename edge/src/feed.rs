@@ -1,21 +1,24 @@
-//! The revocations, as far as the core has told. A view is asked for again when
-//! it is half a second old, and no request is admitted on one that is older than
-//! [`OLDEST_VIEW_MS`], unless its route says so for when the core is away. Its age
-//! runs from the moment the core was *asked*; a clock that went backwards makes it
-//! stale, for every route.
+//! The revocations, as far as the core has told and signed. A view is asked for
+//! again when it is half a second old, and no request is admitted on one that is
+//! older than [`OLDEST_VIEW_MS`], unless its route says so for when the core is away.
+//! Its age is [`Following::age_ms`]: from the moment the core was *asked*, and from
+//! what the page says. A clock that went backwards makes it stale, for every route.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use agentidp_gateway::Away;
-use agentidp_verify::feed::Page;
-use agentidp_verify::gate;
-use agentidp_verify::revocations::{ASK_EVERY_MS, OLDEST_VIEW_MS, Revocations};
-use agentidp_verify::{Rejected, Verified};
+use agentidp_verify::feed::{Page, audience};
+use agentidp_verify::following::{Following, Then};
+use agentidp_verify::revocations::{ASK_EVERY_MS, OLDEST_VIEW_MS};
+use agentidp_verify::statement::{FEED as PAGE, Statement};
+use agentidp_verify::{Rejected, Verified, gate};
 use worker::Context;
 
-use crate::clock::{self, local_ms};
-use crate::core_api::{self, CoreError};
+use crate::clock::local_ms;
+use crate::core_api::{self, CoreError, PATIENCE_MS, Question};
+use crate::keys::{self, WebCrypto};
+use crate::report;
 use crate::settings::Settings;
 
 /// How long a question keeps others from asking too.
@@ -32,9 +35,7 @@ const UNKNOWN: Rejected = Rejected::Unavailable {
 
 #[derive(Default)]
 struct Feed {
-    view: Revocations,
-    /// When the core was asked for what the view holds.
-    asked_ms: Option<u64>,
+    following: Following,
     /// When a question that is under way in the background began.
     asking_ms: Option<u64>,
     /// The same of one that a request waits for which is to be refused.
@@ -45,7 +46,6 @@ struct Feed {
     /// admitted on it since.
     said_ms: Option<u64>,
     unsaid: u64,
-    window_ms: u64,
 }
 
 thread_local! {
@@ -73,13 +73,12 @@ pub(crate) async fn freshen(
             ask_beside(settings, context);
             Ok(())
         }
-        _ => match ask(settings).await {
-            Ok(()) => Ok(()),
-            Err(error) => {
+        _ => {
+            if let Err(error) = ask(settings).await {
                 worker::console_error!("feed: {error}");
-                still_fresh(away).map(|_| ())
             }
-        },
+            still_fresh(away).map(|_| ())
+        }
     }
 }
 
@@ -92,6 +91,7 @@ fn ask_beside(settings: &Rc<Settings>, context: &Context) {
                 worker::console_error!("feed: {error}");
             }
             FEED.with_borrow_mut(|feed| feed.asking_ms = None);
+            report::send(&settings).await;
         });
     }
 }
@@ -120,8 +120,14 @@ pub(crate) async fn freshen_to_refuse(settings: &Settings, away: Away) -> Result
 /// [`Rejected::Unavailable`].
 pub(crate) fn still_fresh(away: Away) -> Result<Option<u64>, Rejected> {
     match view_age_ms() {
-        Some(age) if age < OLDEST_VIEW_MS => Ok(None),
-        Some(age) if is_within(age, away) => Ok(Some(age)),
+        Some(age) if age < OLDEST_VIEW_MS => {
+            report::view_was(age);
+            Ok(None)
+        }
+        Some(age) if is_within(age, away) => {
+            report::view_was(age);
+            Ok(Some(age))
+        }
         _ => Err(UNKNOWN),
     }
 }
@@ -148,6 +154,7 @@ pub(crate) fn renew_beside(settings: &Rc<Settings>, context: &Context) {
 /// Says in the log that a request was admitted on a view of `age` milliseconds: one
 /// line for all of a second.
 pub(crate) fn admitted_on_an_old_view(age: u64) {
+    report::stale();
     FEED.with_borrow_mut(|feed| {
         feed.unsaid += 1;
         if age_ms(feed.said_ms).is_none_or(|age| age >= SAY_EVERY_MS) {
@@ -178,26 +185,34 @@ fn is_away() -> bool {
 /// # Errors
 /// See [`gate::admit`].
 pub(crate) fn gate(token: &Verified, needed: &[String]) -> Result<(), Rejected> {
-    FEED.with_borrow(|feed| gate::admit(token, &feed.view, needed))
+    FEED.with_borrow(|feed| gate::admit(token, feed.following.view(), needed))
 }
 
 /// The requests a minute that the token may make; none where there is no limit.
 pub(crate) fn requests_per_minute(token: &Verified) -> Option<u64> {
-    FEED.with_borrow(|feed| feed.view.requests_per_minute(token.claims()))
+    FEED.with_borrow(|feed| feed.following.view().requests_per_minute(token.claims()))
 }
 
 /// Leases that were granted to the token's client up to then are dead, Unix seconds.
 pub(crate) fn leases_dead_until(token: &Verified) -> Option<u64> {
-    FEED.with_borrow(|feed| feed.view.leases_dead_until(token.claims()))
+    FEED.with_borrow(|feed| feed.following.view().leases_dead_until(token.claims()))
 }
 
 /// The length of a window, as the core counts them.
 pub(crate) fn window_ms() -> u64 {
-    FEED.with_borrow(|feed| feed.window_ms)
+    FEED.with_borrow(|feed| feed.following.window_ms())
 }
 
-fn view_age_ms() -> Option<u64> {
-    FEED.with_borrow(|feed| age_ms(feed.asked_ms))
+/// The core's clock, Unix milliseconds, as far as it is known here.
+pub(crate) fn core_ms() -> u64 {
+    let now_ms = local_ms();
+    FEED.with_borrow(|feed| feed.following.core_ms(now_ms))
+}
+
+/// How old the view is; `None` where there is none.
+pub(crate) fn view_age_ms() -> Option<u64> {
+    let now_ms = local_ms();
+    FEED.with_borrow(|feed| feed.following.age_ms(now_ms))
 }
 
 /// Whether nobody else asks at the moment.
@@ -221,34 +236,43 @@ async fn ask(settings: &Settings) -> Result<(), CoreError> {
 
 /// Reads the feed from where the view stands to its end.
 async fn read_on(settings: &Settings) -> Result<(), CoreError> {
-    let asked_ms = local_ms();
+    let mut reading = FEED.with_borrow(|feed| feed.following.read());
     loop {
-        let after = FEED.with_borrow(|feed| feed.view.cursor());
+        let after = reading.ask(local_ms());
         let url = format!("{}/api/v1/edge/feed?after={after}", settings.core_url);
-        let bytes = core_api::get(&url, Some(&settings.feed_authorization)).await?;
-        let page = Page::read(&bytes)?;
-        clock::heard(page.now_ms);
-        let done = FEED.with_borrow_mut(|feed| {
-            // Another request has moved the view on: an older page must not be
-            // laid over a newer one.
-            if feed.view.cursor() != after {
-                return false;
-            }
-            feed.window_ms = page.window_ms;
-            feed.view.take_up(page.entries, page.cursor);
-            feed.view.forget_expired(page.now_ms / 1000);
-            if page.more {
-                return false;
-            }
-            feed.asked_ms = feed
-                .asked_ms
-                .max(Some(asked_ms))
-                .filter(|then| *then <= local_ms())
-                .or(Some(asked_ms));
-            true
+        let answer = core_api::ask(&Question {
+            url: &url,
+            authorization: Some(&settings.feed_authorization),
+            body: None,
+            types: &["application/agentidp-feed+jwt"],
+            longest: PAGE.longest,
+            patience_ms: PATIENCE_MS,
+        })
+        .await?;
+        let came_ms = local_ms();
+        let page = verify(settings, &answer.body)
+            .await
+            .map_err(|why| CoreError::new(format!("the page is not the core's: {why}")))?;
+        let taken = FEED.with_borrow_mut(|feed| {
+            let following = &mut feed.following;
+            following.take_up(&mut reading, page, answer.held_ms, came_ms)
         });
-        if done {
-            return Ok(());
+        match taken.map_err(CoreError::new)? {
+            Then::Ask => {}
+            Then::Done => return Ok(()),
         }
     }
+}
+
+/// The page, if the core signed it for its edges.
+async fn verify(settings: &Settings, body: &[u8]) -> Result<Page, Rejected> {
+    let text = str::from_utf8(body).map_err(|_| Rejected::Malformed)?;
+    let statement = Statement::parse(text, PAGE)?;
+    let key = keys::find_of(settings, &statement).await?;
+    if FEED.with_borrow(|feed| feed.following.view().kill_key(&key.kid)) {
+        return Err(Rejected::Revoked);
+    }
+    let issuer = &settings.expected.issuer;
+    let parties = (issuer.as_str(), &*audience(issuer));
+    statement.verify(&key, parties, &WebCrypto).await
 }

@@ -207,7 +207,8 @@ async fn forward(
     }
     exchange.end();
     if let Some(rejected) = cut.take() {
-        call.line.decided(Some(Rc::clone(&admitted.token)), Some(&rejected));
+        call.line
+            .decided(Some(Rc::clone(&admitted.token)), Some(&rejected));
         return answer::refuse(call, &rejected, needs);
     }
     if exchange.broken() {

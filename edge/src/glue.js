@@ -242,3 +242,39 @@ function close(socket, code, reason) {
 export function randomUuid() {
   return crypto.randomUUID();
 }
+
+// A question to the core and its answer, whose body has at most so many bytes and is
+// there in time. Redirects are handed back. A connection that was kept may have been
+// closed by the core just when this was sent on it: then it is asked once more.
+export async function ask(url, authorization, body, most, patience) {
+  const headers = {};
+  if (authorization !== undefined) headers["Authorization"] = authorization;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const signal = AbortSignal.timeout(patience);
+  const method = body === undefined ? "GET" : "POST";
+  const init = { method, headers, body, redirect: "manual", signal };
+  const response = await fetch(url, init).catch((error) => {
+    if (signal.aborted) throw error;
+    return fetch(url, init);
+  });
+  const chunks = [];
+  let length = 0;
+  // Leaving the loop gives the rest of the body up.
+  for await (const chunk of response.body ?? []) {
+    length += chunk.byteLength;
+    if (length > most) throw new Error(`${url} answered with more than ${most} bytes`);
+    chunks.push(chunk);
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.byteLength;
+  }
+  return {
+    status: response.status,
+    kind: response.headers.get("Content-Type") ?? "",
+    age: response.headers.get("Age") ?? "",
+    body: whole.buffer,
+  };
+}

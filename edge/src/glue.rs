@@ -1,7 +1,7 @@
 //! Calls of `glue.js`: each does what would take many calls from here.
 
 use agentidp_verify::Verified;
-use js_sys::{Array, JsString, Promise};
+use js_sys::{Array, ArrayBuffer, JsString, Promise};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use web_sys::{Request, RequestInit, Response};
@@ -105,6 +105,7 @@ extern "C" {
     /// A random UUID (RFC 9562 §5.4).
     #[wasm_bindgen(js_name = randomUuid)]
     pub(crate) fn random_uuid() -> String;
+
     /// A token request to the core and its answer; `undefined` where its body is
     /// longer than `most` bytes.
     #[wasm_bindgen(catch, js_name = handThrough)]
@@ -114,5 +115,32 @@ extern "C" {
         address: Option<&str>,
         most: u32,
         patience_ms: u32,
+    ) -> Result<Promise, JsValue>;
+
+    /// What the core answered.
+    pub(crate) type CoreAnswer;
+
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn status(this: &CoreAnswer) -> u16;
+
+    /// `Content-Type`, empty where there is none.
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn kind(this: &CoreAnswer) -> String;
+
+    /// `Age`, empty where there is none.
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn age(this: &CoreAnswer) -> String;
+
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn body(this: &CoreAnswer) -> ArrayBuffer;
+
+    /// A question to the core: a promise of a [`CoreAnswer`].
+    #[wasm_bindgen(catch)]
+    pub(crate) fn ask(
+        url: &str,
+        authorization: Option<&str>,
+        body: Option<&str>,
+        most: u32,
+        patience: u32,
     ) -> Result<Promise, JsValue>;
 }

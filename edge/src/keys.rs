@@ -14,7 +14,7 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{Crypto, CryptoKey, SubtleCrypto};
 
 use crate::clock::local_ms;
-use crate::core_api;
+use crate::core_api::{self, CoreError, PATIENCE_MS, Question};
 use crate::settings::Settings;
 
 /// How old the set may become, in milliseconds: what the core allows.
@@ -25,6 +25,10 @@ const MISS_MS: u64 = 10_000;
 const ASK_EVERY_MS: u64 = 1_000;
 /// How many missing ids are remembered.
 const MOST_MISSES: usize = 1_024;
+/// The longest key set that is read, in bytes.
+const LONGEST_SET: usize = 256 * 1024;
+/// RFC 7517 §8.5; most servers say the first.
+const TYPES: &[&str] = &["application/json", "application/jwk-set+json"];
 
 #[derive(Default)]
 struct Keys {
@@ -56,25 +60,25 @@ thread_local! {
 /// The set does not have it, or has never been reached.
 pub(crate) async fn find(settings: &Settings, presented: &Presented<'_>) -> Result<Jwk, Rejected> {
     let kid = presented.unverified_kid();
-    choose(settings, kid, |set| presented.choose(set).cloned()).await
+    choose(settings, kid, |set| presented.choose(set)).await
 }
 
-/// The key that must have signed `statement`.
+/// The same of what the core says to its edges.
 ///
 /// # Errors
 /// The same.
-pub(crate) async fn of_statement(
+pub(crate) async fn find_of(
     settings: &Settings,
     statement: &Statement<'_>,
 ) -> Result<Jwk, Rejected> {
     let kid = statement.unverified_kid();
-    choose(settings, kid, |set| statement.choose(set).cloned()).await
+    choose(settings, kid, |set| statement.choose(set)).await
 }
 
 async fn choose(
     settings: &Settings,
     kid: &str,
-    choose: impl Fn(&Jwks) -> Result<Jwk, Rejected>,
+    choose: impl Fn(&Jwks) -> Result<&Jwk, Rejected>,
 ) -> Result<Jwk, Rejected> {
     let set = get(settings).await?;
     match choose(&set) {
@@ -84,13 +88,13 @@ async fn choose(
                 // Nobody knows whether there is such a key by now.
                 return Err(Rejected::UnknownKey);
             };
-            let key = choose(&set);
+            let key = choose(&set).cloned();
             if key == Err(Rejected::UnknownKey) {
                 remember_miss(kid);
             }
             key
         }
-        chosen => chosen,
+        chosen => chosen.cloned(),
     }
 }
 
@@ -133,14 +137,30 @@ pub(crate) async fn get(settings: &Settings) -> Result<Rc<Jwks>, Rejected> {
     }
 }
 
-async fn fetch(settings: &Settings) -> Result<Rc<Jwks>, core_api::CoreError> {
+async fn fetch(settings: &Settings) -> Result<Rc<Jwks>, CoreError> {
     KEYS.with_borrow_mut(|keys| keys.asked_ms = local_ms());
     let url = format!("{}/.well-known/jwks.json", settings.core_url);
-    let set = Rc::new(Jwks::read(&core_api::get(&url, None).await?)?);
+    let question = Question {
+        url: &url,
+        authorization: None,
+        body: None,
+        types: TYPES,
+        longest: LONGEST_SET,
+        patience_ms: PATIENCE_MS,
+    };
+    let set = Rc::new(Jwks::read(&core_api::ask(&question).await?.body)?);
+    if set.keys.is_empty() {
+        return Err(CoreError::new(format!("{url} has no key that is one")));
+    }
     KEYS.with_borrow_mut(|keys| {
-        let gone = |kid: &str| set.keys.iter().all(|key| key.kid != kid);
-        keys.imported.retain(|kid, _| !gone(kid));
-        keys.misses.retain(|kid, _| gone(kid));
+        let old = keys.set.as_deref();
+        let stays = |kid: &str| {
+            let named = |set: &Jwks| set.keys.iter().find(|key| key.kid == kid).cloned();
+            named(&set).is_some_and(|key| old.and_then(named) == Some(key))
+        };
+        keys.imported.retain(|kid, _| stays(kid));
+        keys.misses
+            .retain(|kid, _| set.keys.iter().all(|key| key.kid != *kid));
         keys.set = Some(Rc::clone(&set));
         keys.fetched_ms = local_ms();
     });

@@ -25,6 +25,7 @@ mod log;
 mod mcp;
 mod metadata;
 mod permits;
+mod report;
 mod settings;
 mod token_endpoint;
 mod tokens;

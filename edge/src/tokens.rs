@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::core_ms;
 use crate::glue::Shown;
 use crate::keys::{self, WebCrypto};
+use crate::report;
 use crate::settings::Settings;
 
 /// How many tokens are kept, about 3 KB each.
@@ -51,19 +52,30 @@ impl Kept {
 pub(crate) async fn verify(settings: &Settings, token: &str) -> Result<Rc<Kept>, Rejected> {
     let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
     let kept = VERIFIED.with_borrow(|kept| kept.get(&digest).cloned());
+    report::known(kept.is_some());
     if let Some(kept) = kept {
         kept.verified
             .still_signed_by(&*keys::get(settings).await?)?;
-        kept.verified
-            .still_holds(&settings.expected, core_ms() / 1000)?;
-        return Ok(kept);
+        let holds = kept
+            .verified
+            .still_holds(&settings.expected, core_ms() / 1000);
+        if let Err(rejected) = &holds {
+            report::refused(kept.verified.claims(), rejected);
+        }
+        return holds.map(|()| kept);
     }
     let presented = Presented::parse(token)?;
     let key = keys::find(settings, &presented).await?;
     let now_s = core_ms() / 1000;
-    let verified = presented
-        .verify(&key, &settings.expected, now_s, &WebCrypto)
-        .await?;
+    let examined = presented
+        .examine(&key, &settings.expected, now_s, &WebCrypto)
+        .await;
+    let verified = examined.map_err(|refused| {
+        if let Some(claims) = &refused.signed {
+            report::refused(claims, &refused.rejected);
+        }
+        refused.rejected
+    })?;
     let verified = Rc::new(Kept {
         verified,
         shown: OnceCell::new(),

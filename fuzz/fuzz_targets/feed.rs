@@ -8,6 +8,7 @@ use agentidp_verify::Claims;
 use agentidp_verify::claims::Enforced;
 use agentidp_verify::feed::{Entry, Kind, Page};
 use agentidp_verify::revocations::Revocations;
+use agentidp_verify::strict_json::from_slice;
 use libfuzzer_sys::fuzz_target;
 
 /// What the tokens carry.
@@ -17,12 +18,12 @@ const RPM: u64 = 100;
 const NOBODY: &str = "\u{0}nobody\u{0}";
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(page) = Page::read(data) else {
+    let Ok(page) = from_slice::<Page>(data) else {
         return;
     };
     assert!(is_strict(data));
     let again = serde_json::to_vec(&page).unwrap();
-    assert_eq!(Page::read(&again).unwrap(), page);
+    assert_eq!(from_slice::<Page>(&again).unwrap(), page);
     if page.entries.iter().any(|entry| entry.id == NOBODY) {
         return;
     }
@@ -51,7 +52,9 @@ fn check(view: &Revocations, entry: &Entry) {
     for iat in [0, lifted_at, lifted_at.saturating_add(1)] {
         let token = token(entry, iat);
         let older = iat <= lifted_at;
-        if entry.kind == Kind::Cap {
+        if entry.kind == Kind::Key {
+            assert!(view.kill_key(&entry.id) && !view.kill(&token));
+        } else if matches!(entry.kind, Kind::Cap | Kind::TierCap) {
             let cap = entry.rpm.filter(|_| older).unwrap_or(u64::MAX);
             assert_eq!(view.requests_per_minute(&token), Some(cap.min(RPM)));
         } else {
@@ -77,7 +80,7 @@ fn token(entry: &Entry, iat: u64) -> Claims {
         jti: named(&[Kind::Token]),
         scope: String::new(),
         org_id: named(&[Kind::Tenant, Kind::Cap]),
-        tier: "free".to_owned(),
+        tier: named(&[Kind::TierCap]),
         agentidp: Enforced {
             rpm: Some(RPM),
             policy: String::new(),

@@ -7,7 +7,9 @@ mod edges;
 mod lease_store;
 mod leases;
 mod model;
+mod refusals;
 mod register;
+mod reports;
 mod revoke;
 mod seen;
 mod store;
@@ -16,8 +18,12 @@ use std::sync::Arc;
 
 use axum::Router;
 
+pub use api::Kept;
 pub use command::EdgeCommand;
 pub(crate) use lease_store::outstanding;
+pub(crate) use refusals::{
+    Filter as RefusalFilter, delete_all, forget_old, forget_reports, list as refusals_of,
+};
 pub use register::{RegisteredEdge, is_registered, register};
 use revoke::revoke;
 pub use seen::Seen;
@@ -26,5 +32,9 @@ use crate::app::App;
 
 /// The routes of this feature.
 pub fn routes() -> Router<Arc<App>> {
-    api::routes().merge(edges::routes()).merge(leases::routes())
+    api::routes()
+        .merge(edges::routes())
+        .merge(leases::routes())
+        .merge(reports::routes())
+        .merge(refusals::routes())
 }

@@ -7,6 +7,7 @@
 mod check;
 mod generate;
 mod pem;
+mod revoke;
 mod signer;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use axum::http::header::CACHE_CONTROL;
 pub use check::AwsLc;
 pub use generate::{GeneratedPair, generate};
 pub use pem::KeyError;
+pub use revoke::revoke;
 pub use signer::Signer;
 
 use crate::app::App;

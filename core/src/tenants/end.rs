@@ -21,7 +21,7 @@ use crate::etag::{IfMatch, Versioned};
 use crate::ids::OrgId;
 use crate::path::Id;
 use crate::revocations::Revocation;
-use crate::{agents, credentials, once, policy, resources};
+use crate::{agents, credentials, edge_sync, once, policy, resources};
 
 /// How many agents, with their credentials, one transaction deletes.
 const BATCH: i64 = 200;
@@ -125,6 +125,7 @@ async fn delete_some(change: &mut Change<'_>, org_id: OrgId) -> Result<(), sqlx:
     }
     resources::delete_all(change.connection(), org_id).await?;
     policy::delete_all(change.connection(), org_id).await?;
+    edge_sync::delete_all(change.connection(), org_id).await?;
     let name = store::delete(change.connection(), org_id).await?;
     change
         .record(org_id, "tenant.deleted", org_id, json!({ "name": name }))

@@ -25,7 +25,7 @@ use crate::error::Failure;
 use crate::ids::{EventId, OrgId};
 use crate::page::PageRequest;
 use crate::path::Id;
-use crate::{agents, audit, credentials, policy, resources, scope};
+use crate::{agents, audit, credentials, edge_sync, policy, resources, scope};
 
 /// What an administrator needs for it.
 const SCOPES: [&str; 6] = [
@@ -91,6 +91,7 @@ enum Part {
     Agents,
     Credentials,
     Policies,
+    Refusals,
     // What a tenant will have besides goes here, before what was done with it.
     AuditEvents,
     End,
@@ -104,7 +105,8 @@ impl Part {
             Self::Resources => Some(Self::Agents),
             Self::Agents => Some(Self::Credentials),
             Self::Credentials => Some(Self::Policies),
-            Self::Policies => Some(Self::AuditEvents),
+            Self::Policies => Some(Self::Refusals),
+            Self::Refusals => Some(Self::AuditEvents),
             Self::AuditEvents => Some(Self::End),
             Self::End => None,
         }
@@ -192,6 +194,11 @@ impl Place {
                 // There are fewer of a tenant's than a page has.
                 let versions = policy::versions_of(connection, org_id).await?;
                 self.write(lines, "policy_version", &versions, |_| Uuid::nil())?;
+            }
+            Part::Refusals => {
+                let filter = edge_sync::RefusalFilter::default();
+                let items = edge_sync::refusals_of(connection, org_id, &filter, page).await?;
+                return self.write(lines, "refusals", &items, |one| one.refusal_id);
             }
             Part::AuditEvents => {
                 let items = audit::list(connection, org_id, page, self.until).await?;

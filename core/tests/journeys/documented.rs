@@ -61,6 +61,7 @@ async fn every_documented_call_is_served_and_answers_with_a_documented_status() 
             .replace("{credential_id}", ID)
             .replace("{decision_id}", ID)
             .replace("{digest}", &"0".repeat(64))
+            .replace("{edge_id}", ID)
             .replace("{tier}", "free");
         let method = reqwest::Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
         let answer = deployment

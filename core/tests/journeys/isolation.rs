@@ -100,6 +100,7 @@ async fn what_is_another_tenants_answers_exactly_as_what_is_not_there() {
         ("/tenants/{}/usage".to_owned(), theirs.org_id.clone()),
         ("/tenants/{}/settings".to_owned(), theirs.org_id.clone()),
         ("/tenants/{}/export".to_owned(), theirs.org_id.clone()),
+        ("/tenants/{}/refusals".to_owned(), theirs.org_id.clone()),
     ];
     let of_version = [
         "",
@@ -159,7 +160,7 @@ async fn what_is_another_tenants_answers_exactly_as_what_is_not_there() {
             compared += 1;
         }
     }
-    assert_eq!(compared, 165);
+    assert_eq!(compared, 170);
     // And nothing has happened to them.
     assert_eq!(
         deployment

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::compose::yaml;
 use crate::support::contract::METRICS;
 use crate::support::prometheus::{Prometheus, promtool};
-use crate::support::{Deployment, Tenant, free_port, root, status_at};
+use crate::support::{Client, Deployment, Tenant, free_port, read_env, root, run, status_at};
 
 fn dashboard() -> Value {
     let file = root().join("monitoring/grafana/dashboards/agentidp.json");
@@ -71,6 +71,32 @@ async fn traffic(deployment: &Deployment, busy: &Tenant, spent: &Tenant) {
     }
 }
 
+/// A registered edge's id and secret.
+async fn edge(deployment: &Deployment) -> Client {
+    let (_, printed, _) = run(&["edge", "register", "fra1"], deployment.vars()).await;
+    let edge = read_env(&printed);
+    Client::from_json(&json!({
+        "client_id": edge["EDGE_ID"],
+        "client_secret": edge["EDGE_SECRET"],
+    }))
+}
+
+/// What an edge reports.
+async fn report(deployment: &Deployment, edge: &Client) {
+    let report = json!({
+        "report_id": format!("0b8b3b8e-6f0c-4d52-9d0e-{:012x}", rand::random::<u32>()),
+        "results": { "admitted": 9, "revoked": 1 },
+        "cache_hits": 8,
+        "cache_misses": 2,
+        "stale_admits": 1,
+        "revocation_age_ms": 600,
+    });
+    let url = format!("{}/api/v1/edge/reports", deployment.url);
+    let asked = deployment.http.post(url).json(&report);
+    let asked = asked.basic_auth(&edge.id, Some(&edge.secret));
+    assert_eq!(asked.send().await.unwrap().status(), StatusCode::OK);
+}
+
 /// A tenant whose agent has had its month's tokens.
 async fn spent_tenant(deployment: &Deployment) -> Tenant {
     sqlx::query("UPDATE tiers SET tokens_per_month = 1 WHERE tier = 'pro'")
@@ -96,6 +122,8 @@ async fn a_real_prometheus_finds_the_contracts_metrics_and_the_dashboard_has_dat
     let ending = Some(json!({ "expires_at": soon }));
     deployment.must(&admin, "POST", &credentials, ending).await;
     traffic(&deployment, &busy, &spent).await;
+    let edge = edge(&deployment).await;
+    report(&deployment, &edge).await;
 
     let target = deployment.url.trim_start_matches("http://");
     let prometheus = Prometheus::start(&deployment.folder, target).await;
@@ -110,6 +138,7 @@ async fn a_real_prometheus_finds_the_contracts_metrics_and_the_dashboard_has_dat
     }
     // What rates are made of: something between two readings.
     traffic(&deployment, &busy, &spent).await;
+    report(&deployment, &edge).await;
     let issued = deployment.events("token.issued").await as f64;
     let begun = Instant::now();
     while prometheus.query("sum(agentidp_tokens_issued_total)").await != [issued] {
@@ -130,6 +159,7 @@ async fn a_real_prometheus_finds_the_contracts_metrics_and_the_dashboard_has_dat
         "/api/v1/agents",
         "/api/v1/agents/{agent_id}",
         "/api/v1/agents/{agent_id}/credentials",
+        "/api/v1/edge/reports",
         "/api/v1/resources",
         "/api/v1/tenants",
         "/api/v1/token",

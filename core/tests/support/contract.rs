@@ -45,8 +45,14 @@ pub const METRICS: [(&str, &str, &[&str]); 12] = [
 ];
 
 /// Those that the contract does not have.
-pub const OURS: [&str; 3] = [
+pub const OURS: [&str; 9] = [
     "agentidp_policy_decisions_total",
     "agentidp_edge_lease_calls_total",
     "agentidp_policy_failures_total",
+    "agentidp_edge_verifications_total",
+    "agentidp_edge_cache_hits_total",
+    "agentidp_edge_cache_misses_total",
+    "agentidp_edge_stale_admits_total",
+    "agentidp_edge_revocation_age_seconds",
+    "agentidp_edge_last_report_timestamp_seconds",
 ];

@@ -2,6 +2,7 @@
 //! and, where it is asked for, the edge in a real workerd before an echo origin.
 
 pub mod accounts;
+pub mod between;
 mod calls;
 pub mod compose;
 pub mod contract;

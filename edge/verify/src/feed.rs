@@ -1,4 +1,4 @@
-//! The feed's wire format: what the core says to its edges.
+//! The feed's format: what the core says to its edges.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub enum Kind {
     Cap,
     /// The same of every tenant on a tier, by the tier's name.
     TierCap,
+    /// A signing key, by `kid`: whatever it signed, and will sign.
+    Key,
 }
 
 /// One revocation. The entry for an id replaces an earlier one for the same id.
@@ -38,27 +40,29 @@ pub struct Entry {
     pub expires_at: u64,
 }
 
-/// `GET /api/v1/edge/feed?after=<cursor>`.
+/// `GET /api/v1/edge/feed?after=<cursor>`: what the statement
+/// [`crate::statement::FEED`] says, beside `iss` and `aud`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
+    /// The core's clock when it read this, Unix milliseconds. Whatever was committed
+    /// before is in it.
+    pub as_of: u64,
+    /// The cursor that was asked for.
+    pub after: u64,
+    /// Whether the view begins anew with this page: it has all from the beginning,
+    /// and what was known before is no longer so.
+    pub snapshot: bool,
     /// What to ask for next. Nothing at or before it can still appear.
     pub cursor: u64,
     /// Whether there is more to read at once.
     pub more: bool,
-    /// The core's clock, Unix milliseconds: an edge with a wrong clock follows it.
-    pub now_ms: u64,
     /// The length of a window, milliseconds.
     pub window_ms: u64,
     /// What was revoked or lifted, in the order in which it was.
     pub entries: Vec<Entry>,
 }
 
-impl Page {
-    /// Reads a page as fetched.
-    ///
-    /// # Errors
-    /// The bytes are not a page.
-    pub fn read(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        crate::strict_json::from_slice(bytes)
-    }
+/// `aud` of the feed's pages.
+pub fn audience(issuer: &str) -> String {
+    format!("{}/api/v1/edge/feed", issuer.trim_end_matches('/'))
 }

@@ -14,7 +14,7 @@ pub fn admit<S: AsRef<str>>(
     revocations: &Revocations,
     needed: &[S],
 ) -> Result<(), Rejected> {
-    if revocations.kill(token.claims()) {
+    if revocations.kill(token.claims()) || revocations.kill_key(token.kid()) {
         return Err(Rejected::Revoked);
     }
     require_scopes(token, needed)

@@ -9,6 +9,7 @@
 pub mod claims;
 pub mod expected;
 pub mod feed;
+pub mod following;
 pub mod gate;
 pub mod jwks;
 mod jws;
@@ -17,6 +18,7 @@ pub mod limit;
 pub mod permits;
 pub mod place;
 pub mod rejected;
+pub mod report;
 pub mod revocations;
 pub mod statement;
 pub mod strict_json;

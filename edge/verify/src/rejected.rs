@@ -182,7 +182,9 @@ impl Rejected {
     /// RFC 6750 §3 and §3.1: no error code where no token was sent.
     fn challenge(&self, hints: Hints<'_>) -> Option<String> {
         let (error, scopes) = match self {
-            Self::RateLimited { .. } | Self::Unavailable { .. } => return None,
+            Self::RateLimited { .. }
+            | Self::TierLimitExceeded { .. }
+            | Self::Unavailable { .. } => return None,
             Self::Missing => (None, hints.scopes),
             Self::RepeatedToken | Self::TokenInQuery => (Some("invalid_request"), hints.scopes),
             Self::InsufficientScope { needed } => (Some("insufficient_scope"), needed.as_slice()),

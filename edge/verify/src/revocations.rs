@@ -18,7 +18,7 @@ pub const ASK_EVERY_MS: u64 = 500;
 #[derive(Debug, Clone, Default)]
 pub struct Revocations {
     /// One map a [`Kind`], so that a look-up borrows the id it asks for.
-    entries: [HashMap<String, Span>; 6],
+    entries: [HashMap<String, Span>; 7],
     cursor: u64,
 }
 
@@ -69,6 +69,11 @@ impl Revocations {
             || hit(Kind::Agent, &claims.sub)
             || (claims.client_id != claims.sub && hit(Kind::Agent, &claims.client_id))
             || hit(Kind::Tenant, &claims.org_id)
+    }
+
+    /// Whether whatever the key `kid` signed is dead.
+    pub fn kill_key(&self, kid: &str) -> bool {
+        self.entries[Kind::Key as usize].contains_key(kid)
     }
 }
 
@@ -172,6 +177,13 @@ mod tests {
             assert!(!view(kind, "other", None).kill(&token(1)), "{kind:?}");
         }
         assert!(!view(Kind::Agent, "jti", None).kill(&token(1)));
+    }
+
+    #[test]
+    fn a_keys_entry_is_about_the_key_and_nothing_of_its_name() {
+        let view = view(Kind::Key, "jti", None);
+        assert!(view.kill_key("jti") && !view.kill_key("agent"));
+        assert!(!view.kill(&token(1)));
     }
 
     #[test]

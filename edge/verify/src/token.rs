@@ -39,6 +39,15 @@ pub struct Verified {
     payload: String,
 }
 
+/// A token that is refused.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub rejected: Rejected,
+    /// What it says, where the issuer signed it: to count by, and never to go by.
+    pub signed: Option<Box<Claims>>,
+}
+
 impl<'a> Presented<'a> {
     /// Reads the compact serialization, RFC 7515 §3.1, and its header, RFC 9068
     /// §2.1 and §4.
@@ -75,6 +84,22 @@ impl<'a> Presented<'a> {
         now_s: u64,
         cryptography: &C,
     ) -> Result<Verified, Rejected> {
+        let verified = self.examine(key, expected, now_s, cryptography).await;
+        verified.map_err(|refused| refused.rejected)
+    }
+
+    /// The same; of a token that was signed and is refused, the answer says whose it
+    /// is.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn examine<C: CheckSignature>(
+        self,
+        key: &Jwk,
+        expected: &Expected,
+        now_s: u64,
+        cryptography: &C,
+    ) -> Result<Verified, Refused> {
         let payload = self.0.payload(key, cryptography).await?;
         let claims: Claims =
             strict_json::from_slice(payload.as_bytes()).map_err(|_| Rejected::Malformed)?;
@@ -84,8 +109,22 @@ impl<'a> Presented<'a> {
             claims,
             payload,
         };
-        verified.still_holds(expected, now_s)?;
-        Ok(verified)
+        match verified.still_holds(expected, now_s) {
+            Ok(()) => Ok(verified),
+            Err(rejected) => Err(Refused {
+                rejected,
+                signed: Some(Box::new(verified.claims)),
+            }),
+        }
+    }
+}
+
+impl From<Rejected> for Refused {
+    fn from(rejected: Rejected) -> Self {
+        Self {
+            rejected,
+            signed: None,
+        }
     }
 }
 
@@ -93,6 +132,11 @@ impl Verified {
     /// What the token says.
     pub const fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// The key that signed it.
+    pub fn kid(&self) -> &str {
+        &self.kid
     }
 
     /// The claims as they were signed: a JSON object.

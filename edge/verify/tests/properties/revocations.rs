@@ -27,7 +27,7 @@ pub fn entry() -> impl Strategy<Value = Entry> {
     })
 }
 
-fn claims() -> impl Strategy<Value = Claims> {
+pub fn claims() -> impl Strategy<Value = Claims> {
     let ids = (id(), id(), id(), id(), prop::collection::vec(id(), 0..3));
     let numbers = (0..20u64, prop::option::of(0..20u64));
     (ids, numbers).prop_map(

@@ -8,7 +8,7 @@ use super::{document, operations, parameters, upload, watching};
 use crate::support::{Deployment, text};
 
 /// Parameters that some list takes, each with a value that it would take.
-const FILTERS: [(&str, &str); 9] = [
+const FILTERS: [(&str, &str); 13] = [
     ("limit", "5"),
     ("cursor", "AYv-tgAAcAAAAAAAAAAAAA"),
     ("status", "active"),
@@ -18,12 +18,17 @@ const FILTERS: [(&str, &str); 9] = [
     ("agent_type", "a"),
     ("deployment_env", "a"),
     ("expires_before", "2030-01-01T00:00:00Z"),
+    ("place", "a"),
+    ("client_id", "01a209e1-0221-757e-bba8-30b9b72bbe32"),
+    ("reason", "revoked"),
+    ("since", "2030-01-01T00:00:00Z"),
 ];
 #[tokio::test]
 async fn every_filter_that_a_list_takes_is_documented_and_no_other() {
     let deployment = Deployment::start().await;
     let tenant = deployment.tenant("enterprise").await;
     let admin = deployment.token(&tenant.administrator).await;
+    let operator = deployment.token(&deployment.operator).await;
     let (.., version) = upload(&deployment, &admin, &tenant, watching()).await;
     let document = document();
     let mut lists = 0;
@@ -40,7 +45,8 @@ async fn every_filter_that_a_list_takes_is_documented_and_no_other() {
         let mut taken = BTreeSet::new();
         for (name, value) in FILTERS {
             let asked = format!("{path}?{name}={value}");
-            match deployment.call(&admin, "GET", &asked, None).await.0 {
+            let caller = if path == "/edges" { &operator } else { &admin };
+            match deployment.call(caller, "GET", &asked, None).await.0 {
                 StatusCode::OK => taken.insert(name.to_owned()),
                 StatusCode::BAD_REQUEST => false,
                 other => panic!("{asked}: {other}"),
@@ -49,6 +55,6 @@ async fn every_filter_that_a_list_takes_is_documented_and_no_other() {
         assert_eq!(taken, documented, "{path}");
         lists += 1;
     }
-    assert_eq!(lists, 6);
+    assert_eq!(lists, 8);
     deployment.stop().await;
 }

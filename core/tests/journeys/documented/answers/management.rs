@@ -37,6 +37,11 @@ async fn every_header_and_member_of_an_answer_is_documented() {
     let rotate = "/agents/{agent_id}/credentials/{credential_id}/rotate";
     let new = json!({ "name": "new" });
     let settings = format!("{tenants}/settings");
+    let edge = json!({ "place": "fra1" });
+    let edge = deployment
+        .must(&operator, "POST", "/edges", Some(edge))
+        .await;
+    let edge = format!("/edges/{}", text(&edge, "edge_id"));
     let gold = json!({
         "calls_per_day": null, "tokens_per_day": 5, "tokens_per_month": null,
         "requests_per_minute": 9,
@@ -81,6 +86,24 @@ async fn every_header_and_member_of_an_answer_is_documented() {
             "/tenants/{org_id}/settings",
             json!({ "token_lifetime_s": 600 }),
         ),
+        (
+            &admin,
+            "GET",
+            &*format!("{tenants}/refusals"),
+            "/tenants/{org_id}/refusals",
+            Value::Null,
+        ),
+        (&operator, "GET", "/edges", "/edges", Value::Null),
+        (
+            &operator,
+            "POST",
+            "/edges",
+            "/edges",
+            json!({ "place": "ams1" }),
+        ),
+        (&operator, "GET", &*edge, "/edges/{edge_id}", Value::Null),
+        (&operator, "DELETE", &*edge, "/edges/{edge_id}", Value::Null),
+        (&operator, "GET", &*edge, "/edges/{edge_id}", Value::Null),
         (&operator, "GET", "/tiers", "/tiers", Value::Null),
         (
             &operator,

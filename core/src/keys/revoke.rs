@@ -1,0 +1,34 @@
+//! Revokes a signing key by its id: edges refuse whatever it signed.
+
+use serde_json::json;
+
+use crate::change::Change;
+use crate::error::Failure;
+use crate::ids::OrgId;
+use crate::revocations::Revocation;
+
+/// Revokes the key `kid`. Another one must be signing already: edges believe nothing
+/// that a revoked key says, the feed included.
+///
+/// # Errors
+/// 422 for what is no key's id; 409 where there is no operator yet.
+pub async fn revoke(mut change: Change<'_>, kid: &str) -> Result<(), Failure> {
+    // RFC 7638: a thumbprint, SHA-256 in base64url.
+    let letters = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    if kid.len() != 43 || !kid.bytes().all(letters) {
+        return Err(Failure::invalid("kid", "must be a key's thumbprint"));
+    }
+    let platform =
+        sqlx::query_scalar!(r#"SELECT org_id AS "org_id: OrgId" FROM tenants WHERE platform"#)
+            .fetch_optional(change.connection())
+            .await?;
+    let platform = platform.ok_or(Failure::Conflict(
+        "There is no operator yet: run `agentidp bootstrap` first.".into(),
+    ))?;
+    let now = change.now();
+    change.revoke(Revocation::of_key(kid, platform, now));
+    change
+        .record(platform, "key.revoked", kid, json!({}))
+        .await?;
+    change.commit().await
+}
