@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::{Outcome, say};
-use assumptions::SEED;
+use assumptions::{REVOCATIONS, SEED};
 use chance::Chance;
 use client::Client;
 use reach::Reach;
@@ -33,7 +33,7 @@ struct Simulated {
 }
 
 /// Simulates the day and writes `SIMULATION.md` and `simulation.svg` in `folder`.
-/// `part` of the agents that the assumptions say are simulated: 1 but for tests.
+/// `part` of the agents and revocations that the assumptions say: 1 but for tests.
 pub(crate) fn run(folder: &Path, part: f64) -> Outcome<()> {
     let begun = Instant::now();
     let simulated = simulate(part)?;
@@ -66,7 +66,8 @@ fn simulate(part: f64) -> Outcome<Simulated> {
         }
         agents += class.samples;
     }
-    let reach = reach::simulate(&mut Chance::new(SEED));
+    let revocations = ((REVOCATIONS as f64 * part) as usize).max(10);
+    let reach = reach::simulate(revocations, &mut Chance::new(SEED));
     let simulated = Simulated {
         tally,
         reach,

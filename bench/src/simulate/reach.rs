@@ -6,7 +6,7 @@ use agentidp_verify::revocations::{ASK_EVERY_MS, OLDEST_VIEW_MS};
 
 use super::assumptions::{
     CALLS, DAY_MS, ISOLATES, JITTER, LOST, PATIENCE_MS, PLACES, PLACES_EXPONENT, REGIONS,
-    REVOCATIONS, ROUND_TRIP_MS, ROUND_TRIP_SPREAD,
+    ROUND_TRIP_MS, ROUND_TRIP_SPREAD,
 };
 use super::chance::Chance;
 use super::tally::{HOURS, Rate};
@@ -42,8 +42,8 @@ fn shares() -> Vec<f64> {
     weights.iter().map(|weight| weight / all).collect()
 }
 
-/// Follows revocations to every isolate.
-pub(super) fn simulate(chance: &mut Chance) -> Reach {
+/// Follows so many revocations to every isolate.
+pub(super) fn simulate(revocations: usize, chance: &mut Chance) -> Reach {
     let isolate_shares: Vec<f64> = shares()
         .iter()
         .map(|share| share / ISOLATES as f64)
@@ -56,7 +56,7 @@ pub(super) fn simulate(chance: &mut Chance) -> Reach {
         })
         .collect();
     let (mut of_a_place, mut of_all) = (Vec::new(), Vec::new());
-    for _ in 0..REVOCATIONS {
+    for _ in 0..revocations {
         let mut last: f64 = 0.0;
         for site in &sites {
             let isolates = (0..ISOLATES).map(|_| heard_after(site, chance));

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::assumptions::{
     AGENTS, AT_PLACES, BURSTS, CALLS, EXPONENT, HIBERNATES_MS, ISOLATE_RESTARTS, ISOLATES, JITTER,
-    LOST, OBJECT_RESTARTS, OFFSET, PATIENCE_MS, PLACES, PLACES_EXPONENT, REGIONS, REVOCATIONS,
-    ROUND_TRIP_MS, ROUND_TRIP_SPREAD, SEED, SWING, TIERS, WINDOW_MS,
+    LOST, OBJECT_RESTARTS, OFFSET, PATIENCE_MS, PLACES, PLACES_EXPONENT, REGIONS, ROUND_TRIP_MS,
+    ROUND_TRIP_SPREAD, SEED, SWING, TIERS, WINDOW_MS,
 };
 use super::tally::{Rate, of_the_day};
 use super::{Simulated, price};
@@ -149,10 +149,11 @@ fn core(simulated: &Simulated, text: &mut String) -> Outcome<()> {
 
 fn reach(simulated: &Simulated, text: &mut String) -> Outcome<()> {
     let reach = &simulated.reach;
+    let revocations = reach.of_all.len();
     writeln!(
         text,
         "## How fast a revocation is everywhere\n\n\
-         Milliseconds from the answer of the core until nobody admits the token any more, of {REVOCATIONS} revocations: each \
+         Milliseconds from the answer of the core until nobody admits the token any more, of {revocations} revocations: each \
          isolate has read of it, or its view is too old to admit anybody.\n\n\
          | where | p50 | p90 | p99 | largest |\n| --- | ---: | ---: | ---: | ---: |"
     )?;

@@ -19,7 +19,7 @@ use crate::support::stores::send;
 use crate::support::{Deployment, Tenant, root};
 
 /// How long the core is away.
-const LASTS: Duration = Duration::from_secs(7);
+const LASTS: Duration = Duration::from_secs(6);
 /// How long the edge may take to notice that the core is back.
 const RECOVERY: Duration = Duration::from_secs(5);
 /// Calls that the limited client has in a window.
