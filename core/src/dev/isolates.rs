@@ -40,7 +40,8 @@ fn configuration(one: &str, ports: &[u16]) -> Result<String, DevError> {
             another.push_str(&of_the_first(line));
             another.push('\n');
         }
-        own &= !line.ends_with("],") && !line.ends_with("),");
+        // What is further in is a part of it still.
+        own &= line.starts_with("    ") || !(line.ends_with("],") || line.ends_with("),"));
     }
     let several = one.replacen(SERVICE, &services, 1);
     let several = several.replacen(SOCKET, &sockets, 1);
