@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use agentidp_gateway::credentials;
 use agentidp_verify::Rejected;
-use agentidp_verify::limit::retry_after_s;
+use agentidp_verify::limit::{Spent, retry_after_s};
 use agentidp_verify::permits::Counted;
 use agentidp_verify::token::bearer;
 
@@ -34,19 +34,24 @@ pub(crate) struct Admitted {
 impl Admitted {
     /// What is left of each window, for `glue.js`: its limit, what remains, when it
     /// ends (Unix seconds), in how many seconds, how many seconds it has. The
-    /// minute is the first.
+    /// minute is the first, with a limit of -1 where there is none; then the day.
     pub(crate) fn figures(&self) -> Vec<f64> {
-        let minute = self.counted.minute.map(|spent| (spent, feed::window_ms()));
-        let day = self.counted.day.map(|spent| (spent, DAY_MS));
-        [minute, day]
-            .into_iter()
-            .flatten()
-            .flat_map(|(spent, length_ms)| {
-                let [limit, remaining, reset] = spent.figures();
-                let left = retry_after_s(spent.ends_ms, self.now_ms);
-                [limit, remaining, reset, left, length_ms.div_ceil(1_000)].map(|n| n as f64)
-            })
-            .collect()
+        let of = |spent: Spent, length_ms: u64| {
+            let [limit, remaining, reset] = spent.figures();
+            let left = retry_after_s(spent.ends_ms, self.now_ms);
+            [limit, remaining, reset, left, length_ms.div_ceil(1_000)].map(|n| n as f64)
+        };
+        let mut figures = Vec::with_capacity(10);
+        if let Some(minute) = self.counted.minute {
+            figures.extend(of(minute, feed::window_ms()));
+        }
+        if let Some(day) = self.counted.day {
+            if figures.is_empty() {
+                figures.extend([-1.0; 5]);
+            }
+            figures.extend(of(day, DAY_MS));
+        }
+        figures
     }
 
     /// `verify` and `limit` of `Server-Timing`.

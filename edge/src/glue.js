@@ -15,19 +15,22 @@ export function verified(payload, agent, org, scope, figures, age, verify, limit
   return new Response(payload, { headers });
 }
 
-// Five figures for each window, the minute first: its limit, what remains, its end in Unix seconds,
-// in how many seconds that is, how many it has.
+// Five figures for each window, the minute first (a limit below 0 is none): its limit, what remains,
+// its end in Unix seconds, in how many seconds that is, how many it has.
 function tell(headers, figures) {
-  const limit = figures[0];
-  const remaining = figures[1];
-  headers["X-RateLimit-Limit"] = limit;
-  headers["X-RateLimit-Remaining"] = remaining;
-  headers["X-RateLimit-Reset"] = figures[2];
-  let policy = `"minute";q=${limit};w=${figures[4]}`;
-  let rest = `"minute";r=${remaining};t=${figures[3]}`;
+  let policy = "";
+  let rest = "";
+  if (figures[0] >= 0) {
+    headers["X-RateLimit-Limit"] = figures[0];
+    headers["X-RateLimit-Remaining"] = figures[1];
+    headers["X-RateLimit-Reset"] = figures[2];
+    policy = `"minute";q=${figures[0]};w=${figures[4]}`;
+    rest = `"minute";r=${figures[1]};t=${figures[3]}`;
+  }
   if (figures.length > 5) {
-    policy += `, "day";q=${figures[5]};w=${figures[9]}`;
-    rest += `, "day";r=${figures[6]};t=${figures[8]}`;
+    const then = policy && ", ";
+    policy += `${then}"day";q=${figures[5]};w=${figures[9]}`;
+    rest += `${then}"day";r=${figures[6]};t=${figures[8]}`;
   }
   headers["RateLimit-Policy"] = policy;
   headers["RateLimit"] = rest;
