@@ -14,7 +14,8 @@ const LARGEST_KIB: f64 = 350.0;
 /// names where it speaks of secrets.
 fn secrets(text: &str) -> BTreeSet<String> {
     let spoken = text.lines().filter(|line| {
-        line.starts_with("required = [") || (line.starts_with('#') && line.contains("ecret"))
+        let speaks = line.starts_with('#') || line.starts_with("required = [");
+        speaks && line.to_ascii_lowercase().contains("secret")
     });
     let words = spoken.flat_map(|line| line.split(|c: char| c != '_' && !c.is_ascii_uppercase()));
     let names = words.filter(|word| word.len() > 4 && word.contains('_'));
