@@ -95,10 +95,11 @@ async fn answer(
         Some((path, query)) => (path, Some(query)),
         None => (target, None),
     };
+    let line = Line::begin();
     let Some(path) = Path::read(path).filter(|_| !target.contains('#')) else {
+        line.write(settings.logged, 400);
         return answer::unreadable();
     };
-    let line = Line::begin();
     let call = Call {
         request,
         env,

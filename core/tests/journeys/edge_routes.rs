@@ -214,7 +214,7 @@ async fn the_origin_is_told_who_calls_and_through_what_and_no_caller_tells_it_th
 async fn a_token_in_the_query_or_a_second_authorization_is_an_invalid_request() {
     let scene = Scene::new().await;
     let token = scene.token("files:read").await;
-    for path in ["/a", "/verify"] {
+    for path in ["/a", "/files/a"] {
         for query in [
             "access_token=",
             "ACCESS_TOKEN=",

@@ -38,13 +38,8 @@ async fn an_edge_lives_with_its_settings_and_is_ready_with_its_core() {
         "{body}"
     );
     deployment.start_core().await;
-    let edge = deployment.start_edge_with(&settings).await;
-    let ready = deployment
-        .http
-        .get(format!("{edge}/ready"))
-        .send()
-        .await
-        .unwrap();
+    let ready = deployment.http.get(format!("{edge}/ready"));
+    let ready = ready.send().await.unwrap();
     assert_eq!(ready.status(), StatusCode::OK);
     assert_eq!(
         ready.json::<Value>().await.unwrap(),
