@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use agentidp_core::dev::EdgeSettings;
+use agentidp_verify::Algorithm;
 use reqwest::StatusCode;
 use rustix::process::Signal;
 use serde_json::json;
@@ -22,7 +23,9 @@ struct Scene {
 impl Scene {
     /// `/strict` refuses, `/short` admits up to four seconds, `/long` for an hour.
     async fn new() -> Self {
-        let mut deployment = Deployment::start().await;
+        // A window that does not end meanwhile, and its leases with it.
+        let window = [("RATE_LIMIT_WINDOW_MS", "3600000")];
+        let mut deployment = Deployment::start_with(Algorithm::EdDSA, &window).await;
         let tenant = deployment.tenant("enterprise").await;
         let origin = Origin::start().await;
         let routes = json!([
@@ -68,7 +71,10 @@ async fn each_route_does_as_it_says_while_the_core_is_frozen_and_only_the_views_
         assert!(begun.elapsed() < Duration::from_secs(2));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    scene.call("/long", &token).await;
+    // So many that what is leased lasts: permits are never waived.
+    for _ in 0..115 {
+        scene.call("/long", &token).await;
+    }
 
     send(scene.deployment.core_id(), Signal::STOP);
     tokio::time::sleep(Duration::from_secs(2)).await;
