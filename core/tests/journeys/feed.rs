@@ -439,3 +439,33 @@ async fn an_edge_begins_anew_after_the_database_was_restored() {
     assert_eq!(scene.status().await, StatusCode::OK);
     scene.deployment.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_revoked_key_signed_is_refused_and_it_is_believed_no_more() {
+    let scene = Scene::set().await;
+    let vars = scene.deployment.vars();
+    let kid = header(&scene.token)["kid"].as_str().unwrap().to_owned();
+    let (ok, _, why) = run(&["keys", "revoke", &kid], vars).await;
+    assert!(!ok && why.contains("the key that signs"), "{why}");
+    let database = vars.iter().filter(|(name, _)| *name == "DATABASE_URL");
+    let database = database
+        .map(|(name, url)| (name.clone(), url.clone()))
+        .collect();
+    for no_key in ["", "x", &kid[1..]] {
+        let (ok, _, why) = run(&["keys", "revoke", no_key], &database).await;
+        assert!(!ok && why.contains("thumbprint"), "{no_key:?} {why}");
+    }
+    assert_eq!(scene.status().await, StatusCode::OK);
+    let (ok, said, why) = run(&["keys", "revoke", &kid], &database).await;
+    assert!(ok && said.contains(&kid), "{said} {why}");
+    assert_eq!(scene.deployment.events("key.revoked").await, 1);
+    // The page that says so is the last that is believed of it.
+    scene
+        .becomes(&scene.token, StatusCode::UNAUTHORIZED, "revoked")
+        .await;
+    scene
+        .becomes(&scene.token, StatusCode::SERVICE_UNAVAILABLE, "unknown")
+        .await;
+    assert!(scene.log().contains("Token has been revoked."));
+    scene.deployment.stop().await;
+}
