@@ -46,8 +46,9 @@ pub(crate) async fn by_route(call: &Call<'_>) -> Result<Response, JsValue> {
         Ok(needs) => needs,
         Err(methods) => return answer::not_allowed(&methods.0),
     };
-    let (method, has_body) = (&passable.method, passable.has_body);
-    let Examined { needs, body } = match mcp::examine(call, route, method, has_body, needs).await {
+    // A WebSocket's messages would be a body that nobody looks at.
+    let (method, brings) = (&passable.method, passable.has_body || passable.upgrade);
+    let Examined { needs, body } = match mcp::examine(call, route, method, brings, needs).await {
         Ok(examined) => examined,
         Err(answer) => return answer,
     };

@@ -219,7 +219,12 @@ async fn what_the_rules_do_not_name_and_what_two_readers_could_read_in_two_ways_
             .body(ping);
         assert_eq!(server.refused(request).await.0, 400, "{kind}");
     }
-    // A body where nobody looks for one.
+    // Messages where nobody looks for any.
+    let request = server.request(Method::GET).header("Connection", "Upgrade");
+    let request = request.header("Upgrade", "websocket");
+    let request = request.header("Sec-WebSocket-Version", "13");
+    let request = request.header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    assert_eq!(server.refused(request).await.0, 400);
     let request = server.request(Method::DELETE).body(call("delete"));
     assert_eq!(server.refused(request).await.0, 400);
     for method in [Method::PUT, Method::PATCH] {
