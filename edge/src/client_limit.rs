@@ -20,8 +20,10 @@ use crate::{glue, leasing, settings};
 const BINDING: &str = "CLIENT_LIMITS";
 /// The key of what is kept in the object's storage.
 const PLACE: &str = "place";
-/// How long after a window what is left of its leases is settled, milliseconds.
-const SETTLE_AFTER_MS: u64 = 5_000;
+/// How long after a window what is left of its leases is settled at the earliest,
+/// milliseconds; at the latest half a window later. Not all of them at once: windows
+/// end for everybody at the same moment.
+const SETTLE_AFTER_MS: u64 = 1_000;
 /// How long a settlement that failed waits for the next attempt.
 const SETTLE_AGAIN_MS: i64 = 15_000;
 /// How long a limit that is spent is believed to be: others give calls back.
@@ -198,7 +200,8 @@ impl ClientLimit {
         if self.alarm_window.get() == Some(window) {
             return Ok(());
         }
-        let left_ms = window.ends_ms().saturating_sub(core_ms()) + SETTLE_AFTER_MS;
+        let later_ms = (js_sys::Math::random() * window.length_ms as f64 / 2.0) as u64;
+        let left_ms = window.ends_ms().saturating_sub(core_ms()) + SETTLE_AFTER_MS + later_ms;
         let left_ms = i64::try_from(left_ms).unwrap_or(SETTLE_AGAIN_MS);
         self.state.storage().set_alarm(left_ms).await?;
         self.alarm_window.set(Some(window));
