@@ -81,6 +81,8 @@ fn from_env(env: &Env) -> Result<Settings, String> {
     };
     let required = |name: &str| optional(name).ok_or_else(|| format!("{name} is required"));
     let url = |value: String| value.trim_end_matches('/').to_owned();
+    // Who it is comes first: without that nothing else is of use.
+    let (edge_id, secret) = (required("EDGE_ID")?, required("EDGE_SECRET")?);
     let audiences = audiences(&required("RESOURCES")?)?;
     let required_scopes: Vec<String> = optional("REQUIRED_SCOPES")
         .unwrap_or_default()
@@ -109,10 +111,10 @@ fn from_env(env: &Env) -> Result<Settings, String> {
         .iter()
         .filter_map(|identifier| Some((Place::of(identifier)?, identifier.clone())))
         .collect();
-    let credential = format!("{}:{}", required("EDGE_ID")?, required("EDGE_SECRET")?);
+    let credential = format!("{edge_id}:{secret}");
     Ok(Settings {
         core_url: url(required("CORE_URL")?),
-        edge_id: required("EDGE_ID")?,
+        edge_id,
         feed_authorization: format!("Basic {}", STANDARD.encode(credential)),
         expected: Expected {
             issuer: required("ISSUER_URL")?,

@@ -41,8 +41,11 @@ pub(super) const LOST: f64 = 1e-3;
 pub(super) const OBJECT_RESTARTS: f64 = 1e-4;
 /// How many blocks are lost because their isolate ends.
 pub(super) const ISOLATE_RESTARTS: f64 = 1e-4;
-/// From the end of a window to the object's alarm, `edge/src/client_limit.rs`.
-pub(super) const SETTLE_AFTER_MS: u64 = 5_000;
+/// From the end of a window to the object's alarm at the earliest, half a window
+/// later at the latest, `edge/src/client_limit.rs`.
+pub(super) const SETTLE_AFTER_MS: u64 = 1_000;
+/// How long an object believes a refusal, `edge/src/client_limit.rs`.
+pub(super) const REFUSED_MS: u64 = 1_000;
 /// How long an idle object is in memory.
 pub(super) const HIBERNATES_MS: u64 = 10_000;
 

@@ -9,8 +9,8 @@ use agentidp_verify::permits::Permits;
 use agentidp_verify::place::{Need, Place};
 
 use super::assumptions::{
-    AT_PLACES, HIBERNATES_MS, ISOLATE_RESTARTS, ISOLATES, LOST, OBJECT_RESTARTS, SETTLE_AFTER_MS,
-    WINDOW_MS,
+    AT_PLACES, HIBERNATES_MS, ISOLATE_RESTARTS, ISOLATES, LOST, OBJECT_RESTARTS, REFUSED_MS,
+    SETTLE_AFTER_MS, WINDOW_MS,
 };
 use super::chance::Chance;
 use super::tally::Tally;
@@ -33,7 +33,7 @@ struct Pool {
 struct Site {
     place: Place,
     pools: [Pool; ISOLATES],
-    /// The window that the core has refused, as long as the object remembers.
+    /// Until when the object believes the core's refusal.
     refused: Option<u64>,
     used_ms: u64,
     alarm_ms: Option<u64>,
@@ -143,7 +143,7 @@ impl<'a> Client<'a> {
             self.tally.rows_read += self.weight;
         }
         site.used_ms = call.at_ms;
-        if site.refused == Some(window.index) {
+        if site.refused.is_some_and(|until| call.at_ms < until) {
             self.refuse();
             return None;
         }
@@ -153,10 +153,12 @@ impl<'a> Client<'a> {
         }
         site.leases += 1;
         let question = site.place.ask(&need, site.leases.to_string());
-        let alarm = window.ends_ms() + SETTLE_AFTER_MS;
-        let writes = if site.alarm_ms == Some(alarm) { 2 } else { 3 };
-        site.alarm_ms = Some(alarm);
-        self.write(writes);
+        let is_set = site.alarm_ms.is_some_and(|alarm| alarm > window.ends_ms());
+        if !is_set {
+            let later_ms = (self.chance.unit() * window.length_ms as f64 / 2.0) as u64;
+            site.alarm_ms = Some(window.ends_ms() + SETTLE_AFTER_MS + later_ms);
+        }
+        self.write(if is_set { 2 } else { 3 });
         self.ask_core(call, &need, question)
     }
 
@@ -197,7 +199,8 @@ impl<'a> Client<'a> {
             Some(permits) => Some(permits),
             None => {
                 debug_assert_eq!(granted, 0, "a lease with calls hands some out");
-                self.sites[call.place].refused = Some(need.window.index);
+                let until = (call.at_ms + REFUSED_MS).min(need.window.ends_ms());
+                self.sites[call.place].refused = Some(until);
                 self.refuse();
                 None
             }

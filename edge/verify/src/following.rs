@@ -324,8 +324,8 @@ mod tests {
     fn a_feed_that_is_held_back_makes_a_view_that_is_too_old() {
         let mut following = following();
         for n in 1..40 {
-            let at = 2_000 + n * 500;
-            // Each page comes two seconds late.
+            let at = 3_000 + n * 500;
+            // Each page comes two seconds late, of a time after what is known already.
             let late = page(5, 5, CORE + at - 2_000);
             assert_eq!(take(&mut following, late, at - 10, at), Ok(Then::Done));
             assert!(following.age_ms(at) >= Some(1_990), "{n}");
