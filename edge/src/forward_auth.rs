@@ -92,7 +92,10 @@ async fn judge(call: &Call<'_>, original: &Original) -> Result<Response, JsValue
 
 async fn admitted(call: &Call<'_>, needs: &Needs<'_>) -> Result<Response, JsValue> {
     match admit(call, needs).await {
-        Ok(admitted) => answer::verified(&admitted),
+        Ok(admitted) => {
+            call.line.passed_on();
+            answer::verified(&admitted)
+        }
         Err(rejected) => answer::refuse(call, &rejected, needs),
     }
 }

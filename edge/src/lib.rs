@@ -43,7 +43,7 @@ use web_sys::{Request, Response};
 use worker::{Context, Env};
 
 use crate::call::Call;
-use crate::log::{Line, Logged};
+use crate::log::Line;
 
 /// Every request comes in here, with its URL and its `Authorization`. The answer
 /// is a `Response` where nobody has to be waited for, and else a promise of one: a
@@ -111,7 +111,7 @@ async fn answer(
         line: &line,
     };
     let answer = by_path(&call).await;
-    if settings.logged != Logged::Nothing {
+    if line.is_wanted(settings.logged) {
         let status = answer.as_ref().map_or(503, Response::status);
         line.write(settings.logged, status);
     }

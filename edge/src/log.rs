@@ -43,7 +43,7 @@ struct Said {
     route: Option<String>,
     token: Option<Rc<Kept>>,
     why: Option<String>,
-    /// The answer is an origin's, or the core's.
+    /// The answer is an origin's, or the core's, or lets a gateway's call through.
     passed_on: bool,
 }
 
@@ -67,7 +67,7 @@ impl Line {
         said.why = refused.map(Rejected::to_string);
     }
 
-    /// Somebody else's answer is handed back.
+    /// Somebody else's answer is handed back, or a gateway's call goes on.
     pub(crate) fn passed_on(&self) {
         self.0.borrow_mut().passed_on = true;
     }
@@ -75,6 +75,16 @@ impl Line {
     /// Milliseconds since the request came.
     pub(crate) fn ms(&self) -> u64 {
         local_ms().saturating_sub(self.0.borrow().begun_ms)
+    }
+
+    /// Whether there is something to write, whatever the status: to ask for that costs
+    /// each call.
+    pub(crate) fn is_wanted(&self, logged: Logged) -> bool {
+        match logged {
+            Logged::Requests => true,
+            Logged::Refusals => !self.0.borrow().passed_on,
+            Logged::Nothing => false,
+        }
     }
 
     /// Writes it.
