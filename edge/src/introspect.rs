@@ -11,8 +11,9 @@ use wasm_bindgen::JsValue;
 use web_sys::Response;
 use worker::Headers;
 
+use crate::body::whole;
 use crate::call::Call;
-use crate::{answer, feed, mcp, tokens};
+use crate::{answer, feed, tokens};
 
 /// Where it is.
 pub(crate) const INTROSPECT: &str = "/introspect";
@@ -51,7 +52,7 @@ pub(crate) async fn introspect(call: &Call<'_>) -> Result<Response, JsValue> {
     }) {
         return invalid("The body must be a form.");
     }
-    let Ok(form) = mcp::whole(call.request, LONGEST_FORM).await else {
+    let Ok(form) = whole(call.request, LONGEST_FORM).await else {
         return invalid("The body broke off.");
     };
     let Some(form) = form else {

@@ -9,6 +9,7 @@
 mod address_limit;
 mod admit;
 mod answer;
+mod body;
 mod call;
 mod client_limit;
 mod clock;

@@ -9,14 +9,13 @@ use agentidp_gateway::mcp::{
     Announced, LONGEST_BODY, METHODS, Refusal, Treatment, is_json, treatment,
 };
 use js_sys::Uint8Array;
-use wasm_bindgen::{JsCast as _, JsValue};
-use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen::JsValue;
 use web_sys::Response;
 
 use crate::admit;
 use crate::answer;
+use crate::body::whole;
 use crate::call::{Call, Needs};
-use crate::glue;
 
 /// A call that was looked at.
 pub(crate) struct Examined<'a> {
@@ -87,19 +86,4 @@ pub(crate) async fn examine<'a>(
         needs,
         body: Some(body),
     })
-}
-
-/// The whole body of `request`; `None` where it is longer than `most` bytes.
-///
-/// # Errors
-/// It broke off.
-pub(crate) async fn whole(
-    request: &web_sys::Request,
-    most: usize,
-) -> Result<Option<Uint8Array>, ()> {
-    let most = u32::try_from(most).unwrap_or(u32::MAX);
-    let body = JsFuture::from(glue::whole(request, most))
-        .await
-        .map_err(|_| ())?;
-    Ok(body.dyn_into().ok())
 }

@@ -10,6 +10,7 @@ use agentidp_verify::{Claims, Rejected};
 
 use crate::clock::local_ms;
 use crate::core_api::{self, CoreError, PATIENCE_MS, Question};
+use crate::glue;
 use crate::settings::Settings;
 use crate::tokens::Kept;
 
@@ -138,7 +139,7 @@ impl Counts {
         let some = |count: u64| (count > 0).then_some(count);
         let results = RESULTS.into_iter().zip(&self.results);
         let report = Report {
-            report_id: report_id()?,
+            report_id: glue::random_uuid(),
             results: results
                 .filter_map(|(name, count)| Some((name.to_owned(), some(count.take())?)))
                 .collect(),
@@ -162,11 +163,4 @@ impl Counts {
         let body = serde_json::to_string(&report).ok()?;
         (!empty).then_some(body)
     }
-}
-
-/// A new UUID.
-fn report_id() -> Option<String> {
-    let crypto = js_sys::Reflect::get(&js_sys::global(), &"crypto".into()).ok()?;
-    let crypto: web_sys::Crypto = wasm_bindgen::JsCast::unchecked_into(crypto);
-    Some(crypto.random_uuid())
 }

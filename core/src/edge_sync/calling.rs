@@ -5,8 +5,9 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use sqlx::PgConnection;
 
-use super::store;
+use super::store::{self, Active};
 use crate::app::App;
 use crate::clock::Now;
 use crate::credentials::{Secret, SecretKind};
@@ -37,18 +38,41 @@ impl FromRequestParts<Arc<App>> for CallingEdge {
         if headers.next().is_some() {
             return Err(refused());
         }
-        let edge_id: EdgeId = edge_id.parse().map_err(|()| refused())?;
-        let secret = Secret::read(SecretKind::Edge, &secret).ok_or_else(refused)?;
         let mut connection = app.database.connection().await?;
-        let stored = store::active(&mut *connection, edge_id).await?;
-        let stored = stored.ok_or_else(refused)?;
-        if !stored.digest.matches(&secret.digest()) {
-            return Err(refused());
-        }
+        let known = authenticate(&mut connection, &edge_id, &secret).await?;
+        let (edge_id, stored) = known.ok_or_else(refused)?;
         app.seen.note(edge_id, stored.last_seen_at, Now::read());
         Ok(Self {
             edge_id,
             place: stored.place,
         })
     }
+}
+
+/// The active edge whose `edge_id` and `secret` these are.
+async fn authenticate(
+    connection: &mut PgConnection,
+    edge_id: &str,
+    secret: &str,
+) -> Result<Option<(EdgeId, Active)>, sqlx::Error> {
+    let (Ok(edge_id), Some(secret)) = (edge_id.parse(), Secret::read(SecretKind::Edge, secret))
+    else {
+        return Ok(None);
+    };
+    let stored = store::active(connection, edge_id).await?;
+    let known = stored.filter(|stored| stored.digest.matches(&secret.digest()));
+    Ok(known.map(|stored| (edge_id, stored)))
+}
+
+/// Whether `edge_id` and `secret` are a registered edge's.
+///
+/// # Errors
+/// The database's.
+pub async fn is_registered(
+    connection: &mut PgConnection,
+    edge_id: &str,
+    secret: &str,
+) -> Result<bool, sqlx::Error> {
+    let known = authenticate(connection, edge_id, secret).await?;
+    Ok(known.is_some())
 }

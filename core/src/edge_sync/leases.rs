@@ -101,7 +101,7 @@ async fn grant(app: &App, edge: &CallingEdge, question: Question) -> Result<Stri
     let subject = lease_store::subject(&mut connection, asked.org_id, asked.client_id).await?;
     drop(connection);
     let Some(subject) = subject.filter(|subject| subject.in_service) else {
-        let lease = lease(app, edge_id, question, None, now);
+        let lease = lease(app, edge_id, question, asked.window, None, now);
         return sign(app, &lease);
     };
     let parties = (asked.org_id, asked.client_id);
@@ -125,7 +125,7 @@ async fn grant(app: &App, edge: &CallingEdge, question: Question) -> Result<Stri
     }
     drop(connection);
     let granted = (&subject, &debit);
-    let lease = lease(app, edge_id, question, Some(granted), now);
+    let lease = lease(app, edge_id, question, asked.window, Some(granted), now);
     count(app, &edge.place, &lease);
     sign(app, &lease)
 }
@@ -134,14 +134,10 @@ fn lease(
     app: &App,
     edge_id: EdgeId,
     question: Question,
+    window: Window,
     granted: Option<(&Subject, &Debit)>,
     now: Now,
 ) -> Lease {
-    let length_ms = app.config.rate_limit_window_ms;
-    let window = Window {
-        index: question.window,
-        length_ms,
-    };
     // Never in a second that an entry covers: this lease knows it.
     let after = granted.and_then(|(subject, _)| subject.dead_until);
     let debit = granted.map(|(_, debit)| debit);
@@ -160,7 +156,7 @@ fn lease(
         iat: after.map_or(now.s(), |dead| now.s().max(dead + 1)),
         exp: window.ends_ms().div_ceil(1_000),
         question,
-        window_ms: length_ms,
+        window_ms: window.length_ms,
         granted: debit.map_or(0, |debit| debit.granted),
         minute: debit.and_then(|debit| debit.minute),
         day: debit.and_then(|debit| debit.day),
@@ -190,7 +186,7 @@ fn count(app: &App, place: &str, lease: &Lease) {
     }
 }
 
-/// Settles a lease, once: what was not used comes back into its day.
+/// Settles a lease, once: what was not used comes back into its minute and its day.
 async fn settle(app: &App, edge: &CallingEdge, lease_id: Uuid, used: u64) -> Result<(), Failure> {
     let now = Now::read();
     let mut connection = app.database.connection().await?;

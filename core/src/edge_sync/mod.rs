@@ -19,12 +19,13 @@ use std::sync::Arc;
 use axum::Router;
 
 pub use api::Kept;
+pub use calling::is_registered;
 pub use command::EdgeCommand;
 pub(crate) use lease_store::outstanding;
 pub(crate) use refusals::{
     Filter as RefusalFilter, delete_all, forget_old, forget_reports, list as refusals_of,
 };
-pub use register::{RegisteredEdge, is_registered, register};
+pub use register::{RegisteredEdge, register};
 use revoke::revoke;
 pub use seen::Seen;
 

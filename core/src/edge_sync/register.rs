@@ -6,7 +6,8 @@ use super::store;
 use crate::change::Change;
 use crate::credentials::{Secret, SecretKind};
 use crate::error::{Failure, breaks_constraint};
-use crate::ids::{EdgeId, OrgId};
+use crate::ids::EdgeId;
+use crate::tenants;
 
 /// How many edges there may be at a time: each is a series of the metrics.
 const MOST_EDGES: i64 = 1_000;
@@ -28,11 +29,7 @@ pub struct RegisteredEdge {
 /// before `agentidp bootstrap`.
 pub async fn register(change: &mut Change<'_>, place: &str) -> Result<RegisteredEdge, Failure> {
     crate::text::check("place", place, 1, 64)?;
-    let platform: OrgId = store::platform(change.connection())
-        .await?
-        .ok_or(Failure::Conflict(
-            "There is no operator yet: run `agentidp bootstrap` first.".into(),
-        ))?;
+    let platform = tenants::platform(change.connection()).await?;
     if store::count_active(change.connection()).await? >= MOST_EDGES {
         let why = format!("There are at most {MOST_EDGES} edges that work.");
         return Err(Failure::Conflict(why.into()));
@@ -60,21 +57,4 @@ pub async fn register(change: &mut Change<'_>, place: &str) -> Result<Registered
         )
         .await?;
     Ok(edge)
-}
-
-/// Whether `edge_id` and `secret` are a registered edge's.
-///
-/// # Errors
-/// The database's.
-pub async fn is_registered(
-    connection: &mut sqlx::PgConnection,
-    edge_id: &str,
-    secret: &str,
-) -> Result<bool, sqlx::Error> {
-    let (Ok(edge_id), Some(secret)) = (edge_id.parse(), Secret::read(SecretKind::Edge, secret))
-    else {
-        return Ok(false);
-    };
-    let stored = store::active(connection, edge_id).await?;
-    Ok(stored.is_some_and(|stored| stored.digest.matches(&secret.digest())))
 }

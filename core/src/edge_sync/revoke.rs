@@ -6,6 +6,7 @@ use super::model::{Edge, Life};
 use super::store;
 use crate::change::Change;
 use crate::error::Failure;
+use crate::tenants;
 
 /// Revokes `edge`, which `change` has locked: its secret opens nothing from then on.
 /// `false` where it was revoked before.
@@ -18,9 +19,7 @@ pub(super) async fn revoke(change: &mut Change<'_>, edge: &Edge) -> Result<bool,
     }
     let now = change.now();
     store::revoke(change.connection(), edge.edge_id, now).await?;
-    let platform = store::platform(change.connection())
-        .await?
-        .ok_or_else(|| Failure::internal("there is no operator"))?;
+    let platform = tenants::platform(change.connection()).await?;
     let details = json!({ "place": edge.place });
     change
         .record(platform, "edge.revoked", edge.edge_id, details)

@@ -7,7 +7,7 @@ use super::model::{Edge, Filter, Life, LifeWord};
 use super::register::RegisteredEdge;
 use crate::clock::Now;
 use crate::credentials::SecretDigest;
-use crate::ids::{EdgeId, OrgId};
+use crate::ids::EdgeId;
 use crate::page::PageRequest;
 
 pub(super) async fn insert(
@@ -174,13 +174,6 @@ pub(super) async fn revoke(
     .execute(connection)
     .await
     .map(|_| ())
-}
-
-/// The operator's tenant, whose record holds what concerns the whole service.
-pub(super) async fn platform(connection: &mut PgConnection) -> Result<Option<OrgId>, sqlx::Error> {
-    sqlx::query_scalar!(r#"SELECT org_id AS "org_id: OrgId" FROM tenants WHERE platform"#)
-        .fetch_optional(connection)
-        .await
 }
 
 /// The last number that was given and committed.

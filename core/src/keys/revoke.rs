@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::change::Change;
 use crate::error::Failure;
-use crate::ids::OrgId;
 use crate::revocations::Revocation;
+use crate::tenants;
 
 /// Revokes the key `kid`. Another one must be signing already: edges believe nothing
 /// that a revoked key says, the feed included.
@@ -18,13 +18,7 @@ pub async fn revoke(mut change: Change<'_>, kid: &str) -> Result<(), Failure> {
     if kid.len() != 43 || !kid.bytes().all(letters) {
         return Err(Failure::invalid("kid", "must be a key's thumbprint"));
     }
-    let platform =
-        sqlx::query_scalar!(r#"SELECT org_id AS "org_id: OrgId" FROM tenants WHERE platform"#)
-            .fetch_optional(change.connection())
-            .await?;
-    let platform = platform.ok_or(Failure::Conflict(
-        "There is no operator yet: run `agentidp bootstrap` first.".into(),
-    ))?;
+    let platform = tenants::platform(change.connection()).await?;
     let now = change.now();
     change.revoke(Revocation::of_key(kid, platform, now));
     change

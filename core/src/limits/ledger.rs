@@ -129,10 +129,7 @@ impl Ledger {
         now: Now,
     ) -> Result<Leased, LimitError> {
         let counters = std::slice::from_ref(counter);
-        let mut epoch = match self.epoch() {
-            Some(epoch) => epoch,
-            None => self.adopt(app).await?,
-        };
+        let mut epoch = self.current(app).await?;
         for _ in 0..ATTEMPTS {
             self.raise(app, counters, epoch, now).await?;
             let leased = app
@@ -158,10 +155,7 @@ impl Ledger {
         asked: Asked<'_>,
         now: Now,
     ) -> Result<Counts, LimitError> {
-        let mut epoch = match self.epoch() {
-            Some(epoch) => epoch,
-            None => self.adopt(app).await?,
-        };
+        let mut epoch = self.current(app).await?;
         for _ in 0..ATTEMPTS {
             self.raise(app, counters, epoch, now).await?;
             let counted = match asked {
@@ -175,6 +169,14 @@ impl Ledger {
             epoch = self.adopt(app).await?;
         }
         Err(LimitError::Unsettled)
+    }
+
+    /// The store's beginning that this process goes by, once it knows one.
+    async fn current(&self, app: &App) -> Result<u64, HotError> {
+        match self.epoch() {
+            Some(epoch) => Ok(epoch),
+            None => self.adopt(app).await,
+        }
     }
 
     /// Goes by the store's beginning, which is now where it has lost everything.

@@ -15,4 +15,4 @@ pub use bootstrap::{Bootstrapped, bootstrap};
 pub use create::{NewTenant, create};
 pub(crate) use end::end_due;
 pub use model::{Life, Status, Tenant, Tier};
-pub(crate) use store::{is_there, lock, tier_of};
+pub(crate) use store::{is_there, lock, platform, tier_of};

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use super::model::{Filter, Life, Settings, Status, Tenant, Tier};
 use crate::clock::Now;
+use crate::error::Failure;
 use crate::ids::{OrgId, ResourceId};
 use crate::page::PageRequest;
 
@@ -85,6 +86,19 @@ pub(super) async fn one(
     .fetch_optional(executor)
     .await?;
     Ok(row.map(Tenant::from))
+}
+
+/// The operator's tenant, whose record holds what concerns the whole service.
+///
+/// # Errors
+/// 409 before `agentidp bootstrap`; or the database's.
+pub(crate) async fn platform(connection: &mut PgConnection) -> Result<OrgId, Failure> {
+    sqlx::query_scalar!(r#"SELECT org_id AS "org_id: OrgId" FROM tenants WHERE platform"#)
+        .fetch_optional(connection)
+        .await?
+        .ok_or(Failure::Conflict(
+            "There is no operator yet: run `agentidp bootstrap` first.".into(),
+        ))
 }
 
 /// Whether there is such a tenant.

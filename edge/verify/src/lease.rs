@@ -2,8 +2,9 @@
 //! them. A lease is for one client, one limit and one window, at one place. The core
 //! debits it from the client's minute and from the tenant's day at once; the place
 //! spends it, and settles it once, by its id: what was not used comes back into
-//! the minute and the day that it was debited from, while those last. What can be lost is an unspent call, never a
-//! call too many, since nobody admits a call that was not debited before.
+//! the minute and the day that it was debited from, while those last. What can be
+//! lost is an unspent call, never a call too many, since nobody admits a call that
+//! was not debited before.
 
 use serde::{Deserialize, Serialize};
 
