@@ -109,7 +109,7 @@ impl PolicyCommand {
 async fn compiled(file: &Path) -> Result<(Vec<u8>, Vec<u8>), Box<dyn std::error::Error>> {
     let module = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
     inspect(&module, LARGEST)?;
-    let code = compile(&this_program(), &module).await;
+    let code = compile(&this_program(), &module, None).await;
     let code = code.map_err(|error| match error {
         Uncompiled::Refused(refused) => refused.to_string(),
         Uncompiled::Failed(why) => why,

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use super::compile_child::{COMPILED, REFUSED, SUBCOMMAND};
 use super::refused::Refused;
+use super::traffic::Traffic;
 
 /// How long a compilation may take altogether: its processor time has a limit of
 /// its own, this one is for a machine that is busy with other things.
@@ -43,11 +44,16 @@ pub fn this_program() -> PathBuf {
     std::env::current_exe().unwrap_or(image)
 }
 
-/// Has `program`, which is this binary, compile a module.
+/// Has `program`, which is this binary, compile a module, which gives way to `traffic`
+/// where nobody waits for it who is part of that.
 ///
 /// # Errors
 /// The module is refused, or there is no compiler to be had.
-pub(super) async fn compile(program: &Path, module: &[u8]) -> Result<Vec<u8>, Uncompiled> {
+pub(super) async fn compile(
+    program: &Path,
+    module: &[u8],
+    traffic: Option<&Traffic>,
+) -> Result<Vec<u8>, Uncompiled> {
     let mut child = Command::new(program)
         .arg(SUBCOMMAND)
         .env_clear()
@@ -59,7 +65,22 @@ pub(super) async fn compile(program: &Path, module: &[u8]) -> Result<Vec<u8>, Un
         .kill_on_drop(true)
         .spawn()
         .map_err(failed)?;
-    let outcome = tokio::time::timeout(PATIENCE, converse(&mut child, module)).await;
+    let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let gives_way = async {
+        if let (Some(pid), Some(traffic)) = (pid, traffic) {
+            traffic.stops(pid).await;
+        }
+        std::future::pending().await
+    };
+    let outcome = tokio::time::timeout(PATIENCE, async {
+        tokio::select! {
+            // First: what was waited for is stopped no more.
+            biased;
+            outcome = converse(&mut child, module) => outcome,
+            never = gives_way => never,
+        }
+    })
+    .await;
     // It has nothing more to say; one that ended is only reaped.
     let _ = child.kill().await;
     // Its processor time has a limit of its own: this is the machine's fault.
@@ -152,7 +173,7 @@ mod tests {
         let program = std::env::temp_dir().join(name);
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let outcome = compile(&program, &vec![0; 1 << 20]).await;
+        let outcome = compile(&program, &vec![0; 1 << 20], None).await;
         std::fs::remove_file(program).unwrap();
         outcome
     }
@@ -205,7 +226,7 @@ mod tests {
                 "{script}: {outcome:?}"
             );
         }
-        let nobody = compile(Path::new("/nowhere/agentidp"), b"").await;
+        let nobody = compile(Path::new("/nowhere/agentidp"), b"", None).await;
         assert!(matches!(nobody, Err(Uncompiled::Failed(_))), "{nobody:?}");
     }
 

@@ -10,6 +10,7 @@ use super::artifacts::{Artifact, Artifacts};
 use super::compile::{Uncompiled, compile};
 use super::queue::{Full, Queue};
 use super::refused::Refused;
+use super::traffic::Traffic;
 use crate::clock::Now;
 use crate::database::Database;
 
@@ -53,6 +54,16 @@ pub(super) struct Compiler {
     pub(super) artifacts: Artifacts,
     pub(super) program: PathBuf,
     pub(super) queue: Queue,
+    pub(super) traffic: Arc<Traffic>,
+}
+
+/// Who waits for machine code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// Whoever uploaded the module.
+    Upload,
+    /// A decision.
+    Decision,
 }
 
 impl Compiler {
@@ -64,6 +75,7 @@ impl Compiler {
         whose: Uuid,
         module_digest: &str,
         module: Vec<u8>,
+        haste: Haste,
     ) -> Result<Artifact, CompileError> {
         let (own, database) = (Arc::clone(self), database.clone());
         let module_digest = module_digest.to_owned();
@@ -73,7 +85,7 @@ impl Compiler {
             if let Some(artifact) = own.artifacts.load(&database, &module_digest).await? {
                 return Ok(artifact);
             }
-            let code = compile(&own.program, &module).await?;
+            let code = own.compile(&module, haste).await?;
             let stored = own
                 .artifacts
                 .store(&database, &module_digest, code, Now::read());
@@ -82,5 +94,10 @@ impl Compiler {
         tokio::spawn(work)
             .await
             .unwrap_or(Err(CompileError::Unavailable))
+    }
+
+    async fn compile(&self, module: &[u8], haste: Haste) -> Result<Vec<u8>, Uncompiled> {
+        let traffic = (haste == Haste::Upload).then_some(&*self.traffic);
+        compile(&self.program, module, traffic).await
     }
 }

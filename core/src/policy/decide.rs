@@ -130,6 +130,7 @@ impl Policies {
         tier: &Tier,
         in_force: &InForce,
     ) -> Result<Decided, Undecided> {
+        self.traffic.passes();
         self.decide_for(Purpose::Issue, database, question, tier, in_force)
             .await
     }
@@ -316,8 +317,8 @@ impl Policies {
             let _turn = turn;
             let begun = Instant::now();
             let asked = Asked::of_version(&version, org_id);
+            let inputs = policies.traffic.between(inputs.iter());
             inputs
-                .iter()
                 .take_while(|_| begun.elapsed() < patience)
                 .map(|(question, left)| {
                     let ceiling = Ceiling::after(left, &version.claims);

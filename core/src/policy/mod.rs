@@ -24,6 +24,7 @@ mod queue;
 mod refused;
 mod sample;
 pub(crate) mod shown;
+mod traffic;
 mod versions;
 
 pub use answer::{Allowed, Ceiling, Decision, Denial};

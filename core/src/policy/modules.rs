@@ -11,11 +11,12 @@ use uuid::Uuid;
 
 use super::artifacts::{Artifact, Artifacts};
 use super::builtin::digest_of;
-use super::compiler::{CompileError, Compiler};
+use super::compiler::{CompileError, Compiler, Haste};
 use super::engine::{Engine, Module, Trapped};
 use super::inspect::{LARGEST, inspect};
 use super::queue::Queue;
 use super::refused::Refused;
+use super::traffic::Traffic;
 use crate::config::Pem;
 use crate::database::Database;
 use crate::ids::OrgId;
@@ -49,6 +50,7 @@ pub struct Policies {
     compiler: Arc<Compiler>,
     /// One at a time, and every tenant its turn.
     pub(super) replays: Queue,
+    pub(super) traffic: Arc<Traffic>,
     /// The operator's: what tenants upload drives none of them out.
     of_tiers: Kept,
     of_tenants: Kept,
@@ -80,15 +82,18 @@ impl Policies {
     /// The machine cannot run it.
     pub fn start(private_key: &Pem, program: PathBuf) -> Result<Self, Trapped> {
         let engine = Arc::new(Engine::start()?);
+        let traffic = Arc::<Traffic>::default();
         let compiler = Compiler {
             artifacts: Artifacts::new(private_key, &engine)?,
             program,
             queue: Queue::default(),
+            traffic: Arc::clone(&traffic),
         };
         Ok(Self {
             engine,
             compiler: Arc::new(compiler),
             replays: Queue::default(),
+            traffic,
             of_tiers: kept(KEPT)?,
             of_tenants: kept(KEPT)?,
         })
@@ -122,7 +127,7 @@ impl Policies {
         let known = self.compiler.artifacts.load(database, module_digest);
         if known.await?.is_none() {
             self.compiler
-                .artifact(database, org_id.0, module_digest, module)
+                .artifact(database, org_id.0, module_digest, module, Haste::Upload)
                 .await?;
         }
         Ok(())
@@ -215,7 +220,8 @@ impl Policies {
             return Ok(Err(refused.to_string()));
         }
         let whose = whose.map_or(Uuid::nil(), |org_id| org_id.0);
-        let compiled = self.compiler.artifact(database, whose, digest, component);
+        let compiler = &self.compiler;
+        let compiled = compiler.artifact(database, whose, digest, component, Haste::Decision);
         match compiled.await {
             Ok(artifact) => self.run(artifact).await.map(Ok).map_err(Passing::Other),
             Err(CompileError::Refused(refused)) => Ok(Err(refused.to_string())),
