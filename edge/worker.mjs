@@ -23,6 +23,9 @@ function failed(error, mine) {
   if (error instanceof WebAssembly.RuntimeError && mine === generation) {
     edge.__wbg_reset_state();
     generation += 1;
+  } else {
+    // What was thrown right through the WebAssembly left no end to its turn.
+    edge.endTurn();
   }
   return Response.json(
     { code: "SERVICE_UNAVAILABLE", message: "The edge failed." },
@@ -34,7 +37,7 @@ export default {
   fetch: (request, env, context) =>
     guarded(() => {
       const authorization = request.headers.get("Authorization") ?? undefined;
-      return edge.fetch(request, request.url, authorization, env, context);
+      return edge.fetch(request, request.url, authorization, Date.now(), env, context);
     }),
 };
 

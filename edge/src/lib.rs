@@ -46,7 +46,7 @@ use worker::{Context, Env};
 use crate::call::Call;
 use crate::log::Line;
 
-/// Every request comes in here, with its URL and its `Authorization`. The answer
+/// Every request comes in here, with its URL, its `Authorization` and the time. The answer
 /// is a `Response` where nobody has to be waited for, and else a promise of one: a
 /// promise costs a request more than all that is decided about it.
 ///
@@ -57,6 +57,7 @@ pub fn fetch(
     request: Request,
     url: String,
     authorization: Option<String>,
+    now_ms: f64,
     env: Env,
     context: worker::worker_sys::Context,
 ) -> Result<JsValue, JsValue> {
@@ -68,7 +69,7 @@ pub fn fetch(
         });
     // Nobody is woken by this: what is not ready is polled again by the promise.
     let nobody = &mut std::task::Context::from_waker(Waker::noop());
-    match answer.as_mut().poll(nobody) {
+    match clock::turn(now_ms as u64, || answer.as_mut().poll(nobody)) {
         Poll::Ready(answer) => answer,
         Poll::Pending => Ok(future_to_promise(answer).into()),
     }
