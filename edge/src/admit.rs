@@ -15,7 +15,7 @@ use crate::tokens::Kept;
 use crate::{feed, permits, report, tokens};
 
 /// The length of a day, milliseconds.
-const DAY_MS: u64 = 86_400_000;
+pub(crate) const DAY_MS: u64 = 86_400_000;
 
 /// A request that may go on.
 pub(crate) struct Admitted {

@@ -5,9 +5,9 @@ use wasm_bindgen::JsValue;
 use web_sys::Response;
 use worker::{Headers, ResponseBuilder};
 
-use crate::admit::Admitted;
+use crate::admit::{Admitted, DAY_MS};
 use crate::call::{Call, Needs};
-use crate::{glue, metadata};
+use crate::{feed, glue, metadata};
 
 /// The headers that tell who is calling. No caller can set them: see
 /// [`crate::forward`].
@@ -52,6 +52,16 @@ fn refusal(rejected: &Rejected, hints: Hints<'_>) -> Result<Response, JsValue> {
     let headers = Headers::new();
     for (name, value) in wire.headers() {
         headers.set(name, &value)?;
+    }
+    if let Some((name, spent, left_s)) = rejected.limit() {
+        let length_s = match name {
+            "day" => DAY_MS / 1_000,
+            _ => feed::window_ms().div_ceil(1_000),
+        };
+        let policy = format!(r#""{name}";q={};w={length_s}"#, spent.limit);
+        headers.set("RateLimit-Policy", &policy)?;
+        let rest = format!(r#""{name}";r={};t={left_s}"#, spent.remaining());
+        headers.set("RateLimit", &rest)?;
     }
     json(wire.status, wire.body().to_string().into_bytes(), headers)
 }

@@ -327,6 +327,10 @@ async fn the_day_of_a_tenant_is_shared_with_the_core_and_what_an_edge_leaves_com
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(refused.headers().contains_key("retry-after"));
     assert_eq!(refused.headers()["x-ratelimit-remaining"], "0");
+    let policy = format!("\"day\";q={calls};w=86400");
+    assert_eq!(refused.headers()["ratelimit-policy"], policy);
+    let rest = refused.headers()["ratelimit"].to_str().unwrap();
+    assert!(rest.starts_with("\"day\";r=0;t="), "{rest}");
     let body: Value = refused.json().await.unwrap();
     assert_eq!(body["code"], "tier_limit_exceeded");
     // The core's own API counts the same calls.

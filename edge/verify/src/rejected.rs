@@ -151,6 +151,21 @@ impl Rejected {
         }
     }
 
+    /// The limit that is spent: its name, and in how many seconds it begins anew.
+    pub const fn limit(&self) -> Option<(&'static str, Spent, u64)> {
+        match *self {
+            Self::RateLimited {
+                spent,
+                retry_after_s,
+            } => Some(("minute", spent, retry_after_s)),
+            Self::TierLimitExceeded {
+                spent,
+                retry_after_s,
+            } => Some(("day", spent, retry_after_s)),
+            _ => None,
+        }
+    }
+
     const fn message(&self) -> &'static str {
         match self {
             Self::Missing => "A bearer token is required.",

@@ -1,7 +1,7 @@
 //! What is uploaded: what passes, and a clear word for everything that does not.
 
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agentidp_core::policy::{CompileError, Decision, Denial};
 
@@ -302,6 +302,7 @@ async fn a_module_and_its_component_both_decide_and_hostile_ones_deny_and_then_r
         sandbox.upload(&module).await.0.unwrap();
         let module = sandbox.put(&module).await;
         for time in 1..=4 {
+            let begun = Instant::now();
             let verdict = sandbox.ask(&module).await;
             let Decision::Deny(Denial::Failed(why)) = verdict.decision else {
                 panic!("{}: {:?}", path.display(), verdict.decision);
@@ -310,6 +311,8 @@ async fn a_module_and_its_component_both_decide_and_hostile_ones_deny_and_then_r
             let rests = why.contains("3 times in a row");
             assert!(time == 4 || !rests, "{}: {why}", path.display());
             assert_eq!(rests, verdict.fuel == 0, "{}: {why}", path.display());
+            // Whoever asks what rests is not answered faster than others are served.
+            assert!(!rests || begun.elapsed() >= Duration::from_millis(100));
             rested += u32::from(rests);
         }
         hostile += 1;
