@@ -55,6 +55,7 @@ fuzz: toolchain ## Fuzz the parsers, each for FUZZ_SECONDS (60 unless it is set)
 
 edge-conformance: ## Ask the edge at URL whether it does what an edge must; docs/edge.md says what else it may be told.
 	@test -n "$(URL)" || { echo "URL is required: make edge-conformance URL=https://…"; exit 1; }
+	@echo "Building the suite and asking the edge: about a minute..."
 	@$(CARGO) run --quiet --release --locked --package agentidp-edge-conformance
 
 sqlx: ## Check the statements against the schema and renew .sqlx; DATABASE_URL names a migrated database.

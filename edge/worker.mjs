@@ -7,6 +7,20 @@ import * as edge from "./agentidp_edge.js";
 edge.initSync({ module });
 let generation = 0;
 
+// What goes on after a wait goes on in here, and a trap there would end no promise: the request
+// that it costs is ended by the runtime, which sees that nothing will answer it.
+const later = globalThis.queueMicrotask;
+globalThis.queueMicrotask = (task) => {
+  const mine = generation;
+  later(() => {
+    try {
+      task();
+    } catch (error) {
+      broken(error, mine);
+    }
+  });
+};
+
 // A call's answer, or a promise of it.
 function guarded(call) {
   const mine = generation;
@@ -18,7 +32,8 @@ function guarded(call) {
   }
 }
 
-function failed(error, mine) {
+// What an error leaves of the instance.
+function broken(error, mine) {
   console.error("edge:", error);
   if (error instanceof WebAssembly.RuntimeError && mine === generation) {
     edge.__wbg_reset_state();
@@ -27,6 +42,10 @@ function failed(error, mine) {
     // What was thrown right through the WebAssembly left no end to its turn.
     edge.endTurn();
   }
+}
+
+function failed(error, mine) {
+  broken(error, mine);
   return Response.json(
     { code: "SERVICE_UNAVAILABLE", message: "The edge failed." },
     { status: 503, headers: { "Retry-After": "1", "Cache-Control": "no-store" } },
@@ -56,8 +75,15 @@ export class ClientLimit {
     return guarded(() => this.#current().fetch(request));
   }
 
-  alarm() {
-    return guarded(() => this.#current().alarm());
+  // One that fails is repeated by the runtime.
+  async alarm() {
+    const mine = generation;
+    try {
+      await this.#current().alarm();
+    } catch (error) {
+      broken(error, mine);
+      throw error;
+    }
   }
 
   #current() {

@@ -117,6 +117,9 @@ async fn decide(
 pub(crate) async fn known(call: &Call<'_>, needs: &Needs<'_>) -> Result<Rc<Kept>, Rejected> {
     let mut token = None;
     let known = read(call, needs, &mut token).await;
+    if let Err(rejected) = &known {
+        report::count(Some(rejected), token.as_deref());
+    }
     call.line.decided(token, known.as_ref().err());
     known
 }

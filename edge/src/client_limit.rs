@@ -104,7 +104,7 @@ impl ClientLimit {
             return Ok(Block::Permits(permits));
         }
         // Who waited while the core did not answer waits no second time.
-        if self.failed_ms.get() >= came_ms {
+        if (came_ms..=local_ms()).contains(&self.failed_ms.get()) {
             return Ok(Block::Unknown);
         }
         let question = place.ask(need, glue::random_uuid());

@@ -77,6 +77,8 @@ pub(crate) async fn freshen(
             if let Err(error) = ask(settings).await {
                 worker::console_error!("feed: {error}");
             }
+            let own = Rc::clone(settings);
+            context.wait_until(async move { report::send(&own).await });
             still_fresh(away).map(|_| ())
         }
     }

@@ -217,7 +217,7 @@ async fn forward(
     }
     match answered {
         Ok(response) => worker::console_error!("origin: it answered {}", response.status()),
-        Err(error) => worker::console_error!("origin: {error:?}"),
+        Err(error) => worker::console_error!("origin: {}", glue::message(&error)),
     }
     answer::no_origin()
 }

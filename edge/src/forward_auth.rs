@@ -11,6 +11,7 @@ use web_sys::Response;
 use crate::admit::admit;
 use crate::answer;
 use crate::call::{Call, Needs};
+use crate::log::Logged;
 use crate::mcp;
 
 /// Where gateways ask.
@@ -79,6 +80,9 @@ async fn judge(call: &Call<'_>, original: &Original) -> Result<Response, JsValue
         Found::Nowhere => return answer::not_found(),
         Found::Doubtful => return answer::unreadable(),
     };
+    if call.settings.logged != Logged::Nothing {
+        call.line.route(&route.path);
+    }
     let needs = match Needs::of(route, &original.method) {
         Ok(needs) => needs,
         Err(methods) => return answer::not_allowed(&methods.0),

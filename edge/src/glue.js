@@ -242,6 +242,10 @@ function close(socket, code, reason) {
   }
 }
 
+export function message(error) {
+  return String(error).replaceAll("\n", " ");
+}
+
 export function randomUuid() {
   return crypto.randomUUID();
 }

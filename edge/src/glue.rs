@@ -134,6 +134,9 @@ extern "C" {
     #[wasm_bindgen(method, getter)]
     pub(crate) fn body(this: &CoreAnswer) -> ArrayBuffer;
 
+    /// What an error says, in one line.
+    pub(crate) fn message(error: &JsValue) -> String;
+
     /// A question to the core: a promise of a [`CoreAnswer`].
     #[wasm_bindgen(catch)]
     pub(crate) fn ask(

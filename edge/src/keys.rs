@@ -23,12 +23,18 @@ const OLDEST_MS: u64 = 300_000;
 const MISS_MS: u64 = 10_000;
 /// How long after one question another unknown `kid` may cause the next.
 const ASK_EVERY_MS: u64 = 1_000;
+/// How long a core that did not answer is not asked again where an old set is there.
+const AWAY_MS: u64 = 5_000;
 /// How many missing ids are remembered.
 const MOST_MISSES: usize = 1_024;
 /// The longest key set that is read, in bytes.
 const LONGEST_SET: usize = 256 * 1024;
 /// RFC 7517 §8.5; most servers say the first.
 const TYPES: &[&str] = &["application/json", "application/jwk-set+json"];
+
+const UNREACHED: Rejected = Rejected::Unavailable {
+    reason: "The issuer's keys cannot be reached at the moment.",
+};
 
 #[derive(Default)]
 struct Keys {
@@ -83,11 +89,11 @@ async fn choose(
     let set = get(settings).await?;
     match choose(&set) {
         Err(Rejected::UnknownKey) if may_ask(kid) => {
-            let fetched = fetch(settings).await;
-            let Ok(set) = fetched else {
-                // Nobody knows whether there is such a key by now.
-                return Err(Rejected::UnknownKey);
-            };
+            // Where it fails, nobody knows whether there is such a key by now.
+            let set = fetch(settings).await.map_err(|error| {
+                worker::console_error!("key set: {error}");
+                UNREACHED
+            })?;
             let key = choose(&set).cloned();
             if key == Err(Rejected::UnknownKey) {
                 remember_miss(kid);
@@ -103,6 +109,14 @@ fn current() -> Option<Rc<Jwks>> {
     KEYS.with_borrow(|keys| {
         let age = local_ms().checked_sub(keys.fetched_ms)?;
         keys.set.clone().filter(|_| age < OLDEST_MS)
+    })
+}
+
+/// The old set, while it is being asked for or the core did not answer just now.
+fn meanwhile() -> Option<Rc<Jwks>> {
+    KEYS.with_borrow(|keys| {
+        let since = local_ms().checked_sub(keys.asked_ms)?;
+        keys.set.clone().filter(|_| since < AWAY_MS)
     })
 }
 
@@ -122,17 +136,14 @@ pub(crate) fn are_old() -> bool {
 /// # Errors
 /// It has never been reached.
 pub(crate) async fn get(settings: &Settings) -> Result<Rc<Jwks>, Rejected> {
-    if let Some(set) = current() {
+    if let Some(set) = current().or_else(meanwhile) {
         return Ok(set);
     }
     match fetch(settings).await {
         Ok(set) => Ok(set),
         Err(error) => {
             worker::console_error!("key set: {error}");
-            let old = KEYS.with_borrow(|keys| keys.set.clone());
-            old.ok_or(Rejected::Unavailable {
-                reason: "The issuer's keys cannot be reached at the moment.",
-            })
+            known().ok_or(UNREACHED)
         }
     }
 }

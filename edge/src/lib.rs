@@ -131,7 +131,9 @@ async fn by_path(call: &Call<'_>) -> Result<Response, JsValue> {
     match path {
         "/health" => health::lives(),
         "/ready" => health::is_ready(call).await,
-        introspect::INTROSPECT => introspect::introspect(call).await,
+        introspect::INTROSPECT if call.settings.introspection.is_some() => {
+            introspect::introspect(call).await
+        }
         token_endpoint::PATH if call.settings.hands_tokens_through => {
             token_endpoint::pass(call).await
         }

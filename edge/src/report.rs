@@ -159,7 +159,8 @@ impl Counts {
                 })
                 .collect(),
         };
-        let empty = report.results.is_empty();
+        let counts = [report.cache_hits, report.cache_misses, report.stale_admits];
+        let empty = report.results.is_empty() && report.refusals.is_empty() && counts == [0; 3];
         let body = serde_json::to_string(&report).ok()?;
         (!empty).then_some(body)
     }

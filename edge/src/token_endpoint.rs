@@ -56,7 +56,7 @@ pub(crate) async fn pass(call: &Call<'_>) -> Result<Response, JsValue> {
         }
         Ok(_) => answer::too_large(),
         Err(error) => {
-            worker::console_error!("token endpoint: {error:?}");
+            worker::console_error!("token endpoint: {}", glue::message(&error));
             answer::unavailable("The issuer cannot be reached at the moment.")
         }
     }

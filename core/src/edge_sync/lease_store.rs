@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::clock::{Now, from_ms};
 use crate::ids::{AgentId, EdgeId, OrgId};
-use crate::limits::Debited;
+use crate::limits::{self, Debited};
 use crate::tenants::{self, Tier};
 
 /// For whom a lease is, as the database has it now.
@@ -139,7 +139,7 @@ pub(super) async fn settle(
     }))
 }
 
-/// How many calls of the tenant's day edges have and may still use.
+/// How many calls of the tenant's day, as it is now, edges have and may still use.
 pub(crate) async fn outstanding(
     connection: &mut PgConnection,
     org_id: OrgId,
@@ -149,9 +149,10 @@ pub(crate) async fn outstanding(
     sqlx::query_scalar!(
         r#"SELECT coalesce(sum(granted), 0)::bigint AS "sum!"
              FROM edge_leases
-            WHERE org_id = $1 AND used IS NULL AND ends_at > $2"#,
+            WHERE org_id = $1 AND used IS NULL AND ends_at > $2 AND day_starts_ms = $3"#,
         org_id.0,
         now.timestamp() - time::Duration::minutes(1),
+        signed(limits::day_starts_ms(now)),
     )
     .fetch_one(connection)
     .await

@@ -116,7 +116,14 @@ async fn grant(app: &App, edge: &CallingEdge, question: Question) -> Result<Stri
         debited: debit.from,
         ends_ms: asked.window.ends_ms(),
     };
-    let mut connection = app.database.connection().await?;
+    let mut connection = match app.database.connection().await {
+        Ok(connection) => connection,
+        Err(error) => {
+            // No row was written: nobody will ever settle it.
+            limits::credit(app, parties, debit.from, debit.granted, now).await;
+            return Err(error.into());
+        }
+    };
     if !lease_store::insert(&mut connection, &row).await? {
         drop(connection);
         limits::credit(app, parties, debit.from, debit.granted, now).await;

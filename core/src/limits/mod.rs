@@ -357,6 +357,11 @@ pub fn show(spent: Spent, headers: &mut HeaderMap) {
     }
 }
 
+/// When the day of the contract's counts began, Unix milliseconds.
+pub(crate) const fn day_starts_ms(now: Now) -> u64 {
+    day_of(now).0
+}
+
 /// The day's beginning and end in UTC.
 const fn day_of(now: Now) -> (u64, u64) {
     let starts_ms = now.ms() / DAY_MS * DAY_MS;

@@ -18,6 +18,8 @@ use super::traffic::Traffic;
 /// How long a compilation may take altogether: its processor time has a limit of
 /// its own, this one is for a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The same of one that gives way.
+const LONG_PATIENCE: Duration = Duration::from_secs(30);
 /// The most machine code that is taken, in bytes: a module of 1 MiB that is no bomb
 /// makes less.
 const LARGEST_CODE: u64 = 16 << 20;
@@ -44,8 +46,8 @@ pub fn this_program() -> PathBuf {
     std::env::current_exe().unwrap_or(image)
 }
 
-/// Has `program`, which is this binary, compile a module, which gives way to `traffic`
-/// where nobody waits for it who is part of that.
+/// Has `program`, which is this binary, compile a module, which gives way to `traffic`,
+/// if that is given.
 ///
 /// # Errors
 /// The module is refused, or there is no compiler to be had.
@@ -72,7 +74,8 @@ pub(super) async fn compile(
         }
         std::future::pending().await
     };
-    let outcome = tokio::time::timeout(PATIENCE, async {
+    let patience = traffic.map_or(PATIENCE, |_| LONG_PATIENCE);
+    let outcome = tokio::time::timeout(patience, async {
         tokio::select! {
             // First: what was waited for is stopped no more.
             biased;

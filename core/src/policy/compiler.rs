@@ -80,6 +80,7 @@ impl Compiler {
         let (own, database) = (Arc::clone(self), database.clone());
         let module_digest = module_digest.to_owned();
         let work = async move {
+            let _hurry = (haste == Haste::Decision).then(|| own.traffic.hurry());
             let _turn = own.queue.turn(whose).await?;
             // Somebody else, here or elsewhere, may have done it meanwhile.
             if let Some(artifact) = own.artifacts.load(&database, &module_digest).await? {

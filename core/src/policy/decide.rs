@@ -182,7 +182,7 @@ impl Policies {
             Some(version) => {
                 let purpose = purpose.min(Purpose::Watch);
                 let watched = self.ask_version(purpose, database, question, left, version);
-                // It never delays or refuses what does not ask it.
+                // It refuses nothing, and delays it no longer than this.
                 let watched = tokio::time::timeout(SHADOW_PATIENCE, watched).await;
                 watched.ok().and_then(Result::ok)
             }

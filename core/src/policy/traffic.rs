@@ -3,7 +3,7 @@
 //! from another one that has too much, and that work would wait for milliseconds,
 //! however low the priority of what it waits for.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,18 +12,38 @@ use rustix::process::{Pid, Signal, kill_process};
 const RUNS: Duration = Duration::from_millis(1);
 const STANDS: Duration = Duration::from_millis(4);
 
-/// How many decisions were asked for.
+/// The decisions.
 #[derive(Debug, Default)]
-pub(super) struct Traffic(AtomicU64);
+pub(super) struct Traffic {
+    /// How many were asked for.
+    decisions: AtomicU64,
+    /// How many of them wait for the compiler.
+    waiting: AtomicUsize,
+}
+
+/// A decision that waits for the compiler, which hurries until this is dropped.
+pub(super) struct Hurry<'a>(&'a Traffic);
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Traffic {
     /// One more decision.
     pub(super) fn passes(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.decisions.fetch_add(1, Ordering::Relaxed);
     }
 
     fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.decisions.load(Ordering::Relaxed)
+    }
+
+    /// A decision waits for the compiler.
+    pub(super) fn hurry(&self) -> Hurry<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Hurry(self)
     }
 
     /// Has a child process, which the caller has not waited for, give way. Never ends.
@@ -31,7 +51,7 @@ impl Traffic {
         loop {
             let before = self.count();
             tokio::time::sleep(RUNS).await;
-            if self.count() != before {
+            if self.count() != before && self.waiting.load(Ordering::Relaxed) == 0 {
                 let _ = kill_process(child, Signal::STOP);
                 tokio::time::sleep(STANDS).await;
                 let _ = kill_process(child, Signal::CONT);

@@ -337,7 +337,7 @@ async fn a_feed_or_a_key_set_that_is_huge_slow_redirected_or_of_another_type_is_
         let token = unknown.header("kid", json!(format!("k{n}"))).sign();
         assert_eq!(
             scene.status_of(&token).await,
-            StatusCode::UNAUTHORIZED,
+            StatusCode::SERVICE_UNAVAILABLE,
             "{what}"
         );
         assert!(scene.between.asked(KEYS_PATH) > before, "{what}");

@@ -27,7 +27,7 @@ const MOST: u32 = 10_000;
 const USUAL: u32 = 1_000;
 /// How many of those that would be others are shown.
 const MOST_SHOWN: usize = 100;
-/// How long the module may run in all: whoever waits for another tenant's replay still
+/// How long the module may run in all, and stand still for decisions: whoever waits for another tenant's replay still
 /// has time for its own.
 const PATIENCE: Duration = Duration::from_millis(700);
 
