@@ -9,6 +9,8 @@ use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{RequestInit, Response};
 
+use std::collections::HashSet;
+
 use agentidp_gateway::{Found, Route};
 
 use crate::admit::{Admitted, admit};
@@ -25,6 +27,15 @@ const MTLS: &str = "ORIGIN";
 
 /// Names that say who is calling, or by which edge: no caller sets them.
 const OURS: [&str; 2] = ["X-Edge-Secret", "X-Revocation-Age"];
+
+/// By which some origins take another method or path than what was judged.
+const OVERRIDES: [&str; 5] = [
+    "X-HTTP-Method",
+    "X-HTTP-Method-Override",
+    "X-Method-Override",
+    "X-Original-URL",
+    "X-Rewrite-URL",
+];
 
 /// Admits a call by what its route needs, and passes it on to the route's origin.
 pub(crate) async fn by_route(call: &Call<'_>) -> Result<Response, JsValue> {
@@ -153,11 +164,13 @@ fn is_header(name: &str, value: &str) -> bool {
 /// Which headers are not passed on: the caller's identity, what is between two
 /// neighbours, and what `Connection` says is (RFC 9110 §7.6.1).
 fn dropped(headers: &[(String, String)], route: &Route) -> Vec<u32> {
-    let nominated: Vec<String> = headers
+    // A set: each of thousands of headers may be looked for among tens of thousands.
+    let nominated: HashSet<String> = headers
         .iter()
         .filter(|(name, _)| name == "connection")
         .flat_map(|(_, value)| value.split(','))
         .map(|name| name.trim().to_ascii_lowercase())
+        .filter(|name| !name.is_empty())
         .collect();
     let stays = |name: &String| {
         !is_ours(name)
@@ -260,7 +273,7 @@ fn is_of_the_connection(name: &str) -> bool {
     .any(|between| name.eq_ignore_ascii_case(between))
 }
 
-/// Whether `name` could be read as one of ours: CGI and its heirs take an
+/// Whether `name` could be read as one that no caller sets: CGI and its heirs take an
 /// underscore for a dash, and some of them any other sign too.
 fn is_ours(name: &str) -> bool {
     let dashed: String = name
@@ -270,5 +283,6 @@ fn is_ours(name: &str) -> bool {
     IDENTITY
         .iter()
         .chain(&OURS)
+        .chain(&OVERRIDES)
         .any(|ours| ours.eq_ignore_ascii_case(&dashed))
 }

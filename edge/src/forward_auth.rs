@@ -87,11 +87,19 @@ async fn judge(call: &Call<'_>, original: &Original) -> Result<Response, JsValue
         Ok(needs) => needs,
         Err(methods) => return answer::not_allowed(&methods.0),
     };
-    // Only what must be read is looked for: few gateways send bodies along.
-    match mcp::examine(call, route, &original.method, false, needs).await {
+    match mcp::examine(call, route, &original.method, brings_more(call), needs).await {
         Ok(examined) => admitted(call, &examined.needs).await,
         Err(answer) => answer,
     }
+}
+
+/// Whether the question tells of a body, or of a WebSocket: few gateways send bodies
+/// along, and the original's headers may be all that is there of it.
+fn brings_more(call: &Call<'_>) -> bool {
+    let header = |name: &str| call.request.headers().get(name).ok().flatten();
+    header("content-length").is_some_and(|length| length.trim() != "0")
+        || header("transfer-encoding").is_some()
+        || header("upgrade").is_some()
 }
 
 async fn admitted(call: &Call<'_>, needs: &Needs<'_>) -> Result<Response, JsValue> {

@@ -41,15 +41,32 @@ export function pairs(request) {
   return [...request.headers];
 }
 
-// A request's whole body; undefined where it is longer than `most` bytes.
+// How long a body may take that is read as a whole, in milliseconds.
+const BODY_PATIENCE_MS = 10_000;
+
+// A request's whole body; undefined where it is longer than `most` bytes. Fails where it breaks off
+// or takes too long.
 export async function whole(request, most) {
   if (Number(request.headers.get("Content-Length") ?? 0) > most) return undefined;
   const pieces = [];
   let length = 0;
-  for await (const piece of request.body ?? []) {
-    length += piece.length;
-    if (length > most) return undefined;
-    pieces.push(piece);
+  const reader = request.body?.getReader();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    reader?.cancel("too slow").catch(() => {});
+  }, BODY_PATIENCE_MS);
+  try {
+    for (;;) {
+      const { done, value } = (await reader?.read()) ?? { done: true };
+      if (late) throw new Error("The body took too long.");
+      if (done) break;
+      length += value.length;
+      if (length > most) return undefined;
+      pieces.push(value);
+    }
+  } finally {
+    clearTimeout(timer);
   }
   const body = new Uint8Array(length);
   let at = 0;
@@ -63,13 +80,15 @@ export async function whole(request, most) {
 // What `fetch` takes, with those pairs but for the dropped ones, the caller's identity and what
 // else the origin is told.
 export function onward(method, pairs, dropped, agent, org, scope, secret, age, upgrade) {
-  const headers = dropped.length ? pairs.filter((_, at) => !dropped.includes(at)) : pairs;
+  const gone = new Set(dropped);
+  const headers = pairs.filter((_, at) => !gone.has(at));
   headers.push(["X-Agent-Id", agent], ["X-Org-Id", org], ["X-Scope", scope]);
   if (secret !== undefined) headers.push(["X-Edge-Secret", secret]);
   if (age !== undefined) headers.push(["X-Revocation-Age", age]);
   if (upgrade) headers.push(["Upgrade", "websocket"]);
-  // The origin's bytes are handed back as they are, compressed or not.
-  return { method, headers, redirect: "manual", encodeResponseBody: "manual" };
+  // The origin's bytes are handed back as they are, compressed or not, and never from a cache, which
+  // does not know who is calling.
+  return { method, headers, redirect: "manual", encodeResponseBody: "manual", cache: "no-store" };
 }
 
 // One request to an origin and all that comes of it, under the eyes of `watched`: it is cut as
@@ -238,7 +257,10 @@ function close(socket, code, reason) {
     if ([1004, 1005, 1006, 1015].includes(code)) socket.close();
     else socket.close(code, reason);
   } catch {
-    // It was closed before.
+    // Nobody may send such a code, or it was closed before.
+    try {
+      socket.close(1002);
+    } catch {}
   }
 }
 

@@ -19,6 +19,9 @@ async fn no_header_of_the_callers_says_who_is_calling() {
         b"Connection: X-Agent-Id\r\nConnection: close, X-Scope\r\n",
         b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\n",
         b"Expect: 100-continue\r\nTE: trailers\r\nKeep-Alive: timeout=9\r\n",
+        // By which some origins take another method or path than what was judged.
+        b"X-HTTP-Method-Override: evil\r\nX_Method_Override: evil\r\nX-HTTP-Method: evil\r\n",
+        b"X-Original-URL: /evil\r\nX-Rewrite-URL: /evil\r\n",
         b"Proxy-Connection: x\r\nProxy-Authorization: Basic YTpi\r\n",
     ] {
         let case = headers.escape_ascii().to_string();

@@ -37,16 +37,20 @@ fn are_several(authorization: &str) -> bool {
 pub fn holds_token(query: &str) -> bool {
     let is_token = |pair: &str| {
         let name = pair.split('=').next().unwrap_or_default();
-        let plain = name
-            .trim_matches(['+', ' '])
-            .eq_ignore_ascii_case(PARAMETER);
-        let name = decode(name);
-        plain
-            || name
-                .trim_matches(['+', ' '])
-                .eq_ignore_ascii_case(PARAMETER)
+        is_parameter(name) || is_parameter(&decode(name))
     };
     query.split(['&', ';']).any(is_token)
+}
+
+/// Some take other signs for the underscore, and what is before `[` or NUL for the name.
+fn is_parameter(name: &str) -> bool {
+    let name = name.split('\0').next().unwrap_or_default();
+    let name = name.trim_matches(['+', ' ']);
+    let named = |name: &str| name.replace(['.', ' ', '+', '['], "_");
+    let before = name.split('[').next().unwrap_or_default();
+    [name, before]
+        .iter()
+        .any(|name| named(name).eq_ignore_ascii_case(PARAMETER))
 }
 
 #[cfg(test)]
@@ -63,6 +67,11 @@ mod tests {
             "%61ccess_token",
             "access_token",
             "+access_token=x",
+            "access.token=x",
+            "access%20token=x",
+            "access[token=x",
+            "access_token[]=x",
+            "access_token%00=x",
         ] {
             assert_eq!(
                 check(None, Some(query)),

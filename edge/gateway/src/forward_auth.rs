@@ -68,6 +68,12 @@ fn checked(original: Original) -> Result<Original, Unclear> {
     if method.is_empty() || !method.bytes().all(is_token) {
         return Err(Unclear("The stated method is none."));
     }
+    // Some origins take it for the same in capitals; and these two no edge passes on.
+    if method.bytes().any(|b| b.is_ascii_lowercase())
+        || matches!(method.as_str(), "CONNECT" | "TRACE")
+    {
+        return Err(Unclear("The stated method is not one that can be judged."));
+    }
     let in_a_target = |b: u8| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b);
     if !target.starts_with('/') || !target.bytes().all(in_a_target) {
         return Err(Unclear("The stated URI is none."));

@@ -90,8 +90,9 @@ pub fn is_json(content_type: &str) -> bool {
         .is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
     json && parts.all(|parameter| {
         let (name, value) = parameter.split_once('=').unwrap_or_default();
+        let name = name.trim().trim_end_matches('*');
         !name.eq_ignore_ascii_case("charset")
-            || value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            || value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
     })
 }
 
@@ -446,6 +447,8 @@ mod tests {
             "",
             "text/plain",
             "application/json; charset=utf-16",
+            "application/json; charset =utf-7",
+            "application/json; charset*=utf-8''utf-7",
             "application/jsonx",
         ] {
             assert!(!is_json(bad), "{bad}");

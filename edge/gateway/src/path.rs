@@ -48,8 +48,9 @@ impl<'a> Path<'a> {
     }
 
     /// What an origin, or what stands before it, could take the path for: decoded
-    /// once or more often, with or without parameters (`;x`), with several slashes
-    /// taken for one. The canonical form is the first.
+    /// once or more often, with or without parameters (`;x`), with a backslash for a
+    /// slash, with several slashes taken for one, and as far as what then begins a query
+    /// or a fragment. The canonical form is the first.
     pub fn readings(&self) -> Vec<String> {
         let mut readings = vec![self.canonical.clone().into_owned()];
         if self.plain {
@@ -57,13 +58,17 @@ impl<'a> Path<'a> {
         }
         let mut decoded = readings[0].clone();
         for _ in 0..=MOST_DECODINGS {
-            let bare = without_parameters(&decoded);
-            for reading in [merged(&decoded), merged(&bare), bare, decode(&decoded)] {
+            let whole = decoded.replace('\\', "/");
+            let cut = whole.split(['?', '#']).next().unwrap_or_default();
+            let bare = [without_parameters(&whole), without_parameters(cut)];
+            let slashed =
+                [&whole, cut, &bare[0], &bare[1]].map(|path| [merged(path), path.to_owned()]);
+            decoded = decode(&decoded);
+            for reading in slashed.into_iter().flatten().chain([decoded.clone()]) {
                 if !readings.contains(&reading) {
                     readings.push(reading);
                 }
             }
-            decoded = decode(&decoded);
         }
         readings
     }
