@@ -2,14 +2,13 @@
 //! the caller's identity in headers that were taken from the caller first. What
 //! two readers could take for two different requests is not passed on at all.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use js_sys::{Array, JSON, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{RequestInit, Response};
-
-use std::collections::HashSet;
 
 use agentidp_gateway::{Found, Route};
 
